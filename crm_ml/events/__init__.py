@@ -1,0 +1,7 @@
+"""The door: a shop's events, checked once, cut into buckets of customers."""
+
+from crm_ml.events.bucket import Bucket, Interactions, Transactions
+from crm_ml.events.log import CustomerLog, monthly_cutoffs
+from crm_ml.events.sample import load_sample
+
+__all__ = ["Bucket", "CustomerLog", "Interactions", "Transactions", "load_sample", "monthly_cutoffs"]

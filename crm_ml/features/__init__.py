@@ -1,0 +1,26 @@
+"""Features as of a cutoff, labels after it, and panels of both."""
+
+from crm_ml.features.builder import Feature, FeatureBuilder, catalogue, register_builder
+from crm_ml.features.decline import InteractionDecline
+from crm_ml.features.labels import LABEL_COLUMNS
+from crm_ml.features.panel import DEFAULT_FEATURES, build_features, build_panel, iter_features
+from crm_ml.features.past import Past
+from crm_ml.features.rfm import RFM, PurchaseSummary
+from crm_ml.features.stretch import IntervalStretch
+
+__all__ = [
+    "DEFAULT_FEATURES",
+    "LABEL_COLUMNS",
+    "RFM",
+    "Feature",
+    "FeatureBuilder",
+    "InteractionDecline",
+    "IntervalStretch",
+    "Past",
+    "PurchaseSummary",
+    "build_features",
+    "build_panel",
+    "catalogue",
+    "iter_features",
+    "register_builder",
+]

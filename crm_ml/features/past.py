@@ -1,0 +1,122 @@
+"""What was known of a bucket of customers at a cutoff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from crm_ml.events.bucket import Bucket, Interactions, Transactions
+from crm_ml.events.clock import DAY
+from crm_ml.features.ragged import Float, Int, count_per, owner_of
+
+__all__ = ["Gaps", "Past", "PurchaseDays", "purchase_days"]
+
+
+@dataclass(frozen=True)
+class PurchaseDays:
+    """Days (UTC) on which a customer bought, each once.
+
+    Attributes
+    ----------
+    offsets : (n + 1,) int64, customer i owns rows offsets[i]:offsets[i + 1].
+    time : (m,) int64, moment of the day's first purchase in microseconds.
+    day : (m,) int64, days since 1970.
+    spend : (m,) float64, net money from that purchase until the next purchase day: a return lowers the
+        purchase day before it.
+    """
+
+    offsets: Int
+    time: Int
+    day: Int
+    spend: Float
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Days between consecutive purchase days.
+
+    Attributes
+    ----------
+    offsets : (n + 1,) int64, customer i owns rows offsets[i]:offsets[i + 1].
+    days : (m,) float64, at least 1.
+    closed_at : (m,) int64, moment of the purchase that ends the gap.
+    """
+
+    offsets: Int
+    days: Float
+    closed_at: Int
+
+
+class Past:
+    """A bucket as it was at a cutoff: only events with ``time < cutoff``.
+
+    Attributes
+    ----------
+    cutoff : microseconds since 1970 UTC.
+    population_gap_days : median gap between purchase days over all customers at the cutoff; NaN without any.
+    event_types : names that `interactions.event_type` points to.
+    transactions, interactions : see `crm_ml.events`.
+    """
+
+    def __init__(self, bucket: Bucket, cutoff: int, *, population_gap_days: float = np.nan) -> None:
+        before = bucket.between(None, cutoff)
+        self.cutoff = cutoff
+        self.population_gap_days = population_gap_days
+        self.customer_id: npt.NDArray[np.object_] = before.customer_id
+        self.event_types = before.event_types
+        self.transactions: Transactions = before.transactions
+        self.interactions: Interactions = before.interactions
+
+    def __len__(self) -> int:
+        return len(self.customer_id)
+
+    def days_ago(self, time: npt.NDArray[np.generic]) -> Float:
+        """Return how many days before the cutoff a moment lies."""
+        return (self.cutoff - time.astype(np.float64)) / DAY
+
+    @cached_property
+    def purchases(self) -> Transactions:
+        """The transactions that open an order."""
+        return self.transactions.where(self.transactions.is_purchase)
+
+    @cached_property
+    def purchase_days(self) -> PurchaseDays:
+        """Purchases merged by day."""
+        return purchase_days(self.transactions)
+
+    @cached_property
+    def gaps(self) -> Gaps:
+        """Gaps between purchase days."""
+        days = self.purchase_days
+        inner = np.diff(owner_of(days.offsets)) == 0
+        per_customer = np.maximum(np.diff(days.offsets) - 1, 0)
+        return Gaps(
+            offsets=np.concatenate([[0], np.cumsum(per_customer)]),
+            days=np.diff(days.day)[inner].astype(np.float64),
+            closed_at=days.time[1:][inner],
+        )
+
+
+def purchase_days(transactions: Transactions) -> PurchaseDays:
+    """Merge purchases by customer and day, each with the net money until the next one."""
+    owner = owner_of(transactions.offsets)
+    bought = np.flatnonzero(transactions.is_purchase)
+    day = transactions.time[bought] // DAY
+    first = np.ones(len(bought), dtype=bool)
+    first[1:] = (owner[bought][1:] != owner[bought][:-1]) | (day[1:] != day[:-1])
+    opens = np.zeros(len(owner), dtype=bool)
+    opens[bought[first]] = True
+    begins = opens.copy()
+    begins[transactions.offsets[:-1][np.diff(transactions.offsets) > 0]] = True
+    at = np.flatnonzero(begins)
+    money = np.add.reduceat(transactions.amount, at) if len(at) else np.zeros(0)
+    per_customer = count_per(opens, transactions.offsets).astype(np.int64)
+    return PurchaseDays(
+        offsets=np.concatenate([[0], np.cumsum(per_customer)]),
+        time=transactions.time[opens],
+        day=day[first],
+        spend=money[opens[at]],
+    )
