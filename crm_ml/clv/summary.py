@@ -1,0 +1,51 @@
+"""From the log to the frame that the purchase-process and spend models are fitted on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+from crm_ml.errors import SchemaError, out_of_range
+from crm_ml.events.clock import Moment
+from crm_ml.events.log import CustomerLog
+from crm_ml.features.panel import build_features
+from crm_ml.features.rfm import PurchaseSummary
+
+__all__ = ["DAYS_PER_UNIT", "TimeUnit", "rfm_summary"]
+
+TimeUnit = Literal["D", "W"]
+
+DAYS_PER_UNIT: dict[TimeUnit, float] = {"D": 1.0, "W": 7.0}
+
+
+def rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -> pd.DataFrame:
+    """Return each customer's frequency, recency, T and monetary value before `as_of`.
+
+    Purchases of one day (UTC) are one purchase, in either unit: weeks are days divided by seven, as in
+    Fader, Hardie and Lee (2005), not calendar weeks.
+
+    Parameters
+    ----------
+    log : the log.
+    as_of : only events before it count; T runs to the last day before it.
+    time_unit : "D" for days or "W" for weeks.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by customer_id in order: ``frequency`` (repeat purchase days), ``recency`` and ``T`` (time
+        units), ``monetary_value`` (currency; mean net spend of repeat purchase days, 0 without any).
+
+    Examples
+    --------
+    >>> import crm_ml
+    >>> rfm_summary(crm_ml.load_sample(), as_of="2017-10-01").loc["1"].round(2).tolist()
+    [51.0, 267.0, 269.0, 47.5]
+    """
+    if time_unit not in DAYS_PER_UNIT:
+        raise SchemaError(out_of_range("time_unit", time_unit, 'be "D" or "W"'))
+    summary = build_features(log, as_of=as_of, features=[PurchaseSummary()])
+    return summary.assign(
+        recency=summary["recency"] / DAYS_PER_UNIT[time_unit], T=summary["T"] / DAYS_PER_UNIT[time_unit]
+    )

@@ -1,0 +1,19 @@
+"""Measures, splits by time and the rolling-origin backtest."""
+
+from crm_ml.evaluation.backtest import Backtest, Predictor, backtest
+from crm_ml.evaluation.curves import calibration_bins, concentration_curve, gains_curve
+from crm_ml.evaluation.metrics import churn_metrics, value_metrics
+from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
+
+__all__ = [
+    "Backtest",
+    "Predictor",
+    "TrainingDesign",
+    "backtest",
+    "calibration_bins",
+    "churn_metrics",
+    "concentration_curve",
+    "gains_curve",
+    "labels_known_by",
+    "value_metrics",
+]
