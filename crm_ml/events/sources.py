@@ -1,0 +1,137 @@
+"""Anything a shop's events come in, made scannable by one DuckDB connection.
+
+Columns are handed on by position under names of our own (``c0``, ``c1``, ...), so that no name
+from outside ever becomes part of a query.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from crm_ml.errors import SchemaError
+
+__all__ = ["Source", "open_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A scannable source: its columns by name, their DuckDB types, and the SQL that scans it."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    scan: str
+
+    def column(self, name: str) -> tuple[str, str]:
+        """Return the SQL name and the type of a column."""
+        position = self.columns.index(name)
+        return f"c{position}", self.types[position]
+
+
+def open_source(connection: duckdb.DuckDBPyConnection, data: Any, *, name: str) -> Source:
+    """Make `data` scannable.
+
+    Parameters
+    ----------
+    connection : DuckDB connection that will scan.
+    data : pandas or Polars frame (lazy ones are collected), pyarrow table or reader, DuckDB relation,
+        path or glob of Parquet or CSV files (``.csv``, ``.csv.gz``), or a list of such paths.
+    name : what the data is, for messages and as its name within the connection.
+
+    Raises
+    ------
+    SchemaError
+        The kind is not known, no file matches, or two columns have the same name.
+    """
+    if isinstance(data, str | Path) or (isinstance(data, Sequence) and not hasattr(data, "columns")):
+        columns, scan = _scan_files(data, name=name)
+    else:
+        table = _as_arrow(data, name=name)
+        columns = list(table.column_names)
+        _refuse_duplicates(columns, name=name)
+        connection.register(f"given_{name}", table.rename_columns([f"c{i}" for i in range(len(columns))]))
+        scan = f"given_{name}"
+    try:
+        relation = connection.sql(f"SELECT * FROM {scan}")
+    except (duckdb.Error, OSError) as error:
+        raise SchemaError(
+            f"{name} could not be read: {error}\nGive readable Parquet or CSV files."
+        ) from error
+    columns = columns or list(relation.columns)
+    aliases = ", ".join(f"c{i}" for i in range(len(columns)))
+    return Source(tuple(columns), tuple(str(t) for t in relation.types), f"{scan} AS source({aliases})")
+
+
+def _scan_files(paths: Any, *, name: str) -> tuple[list[str], str]:
+    """Return the CSV header (empty for Parquet) and the table function that reads the files."""
+    files: list[str] = []
+    for pattern in [paths] if isinstance(paths, str | Path) else paths:
+        text = str(pattern)
+        found = [text] if "://" in text else sorted(glob.glob(text, recursive=True))
+        if not found:
+            raise SchemaError(
+                f"{name}: no file matches {text!r}.\nGive a path or glob of Parquet or CSV files."
+            )
+        files += found
+    listed = "[" + ", ".join("'" + file.replace("'", "''") + "'" for file in files) + "]"
+    if all(file.endswith((".parquet", ".pq")) for file in files):
+        return [], f"read_parquet({listed}, union_by_name = true)"
+    if all(file.endswith((".csv", ".csv.gz")) for file in files):
+        header = _csv_header(files[0])
+        _refuse_duplicates(header, name=name)
+        return header, f"read_csv({listed}, header = true, all_varchar = true, delim = ',')"
+    raise SchemaError(
+        f"{name}: files must all be .parquet, or all .csv or .csv.gz; got {sorted(set(files))[:3]}.\n"
+        "Load other formats with pandas or Polars and pass the frame."
+    )
+
+
+def _csv_header(file: str) -> list[str]:
+    opened = gzip.open if file.endswith(".gz") else open
+    with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
+        return next(csv.reader(lines), [])
+
+
+def _as_arrow(data: Any, *, name: str) -> pa.Table:
+    if isinstance(data, pd.DataFrame):
+        _refuse_duplicates([str(column) for column in data.columns], name=name)
+        return pa.Table.from_pandas(_plain(data), preserve_index=False)
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    if isinstance(data, duckdb.DuckDBPyRelation):
+        return data.to_arrow_table()
+    if isinstance(data, pa.Table):
+        return data
+    if hasattr(data, "collect") and type(data).__module__.startswith("polars"):
+        data = data.collect()
+    if hasattr(data, "to_arrow"):
+        return data.to_arrow()
+    raise SchemaError(
+        f"{name} must be a pandas or Polars frame, a pyarrow table, a DuckDB relation, or paths of Parquet "
+        f"or CSV files; got {type(data).__name__}.\nConvert it to one of these."
+    )
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with an index that holds columns made plain and columns of mixed objects as text."""
+    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
+    plain = frame.reset_index(level=named) if named else frame
+    mixed = [column for column in plain.columns if plain[column].dtype == object]
+    return plain.astype(dict.fromkeys(mixed, "string")).rename(columns=str)
+
+
+def _refuse_duplicates(columns: list[str], *, name: str) -> None:
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise SchemaError(
+            f"{name} must have each column once. Columns that appear twice: {twice}.\nRename or drop one."
+        )
