@@ -3,5 +3,15 @@
 from crm_ml.events.bucket import Bucket, Interactions, Transactions
 from crm_ml.events.log import CustomerLog, monthly_cutoffs
 from crm_ml.events.sample import load_sample
+from crm_ml.events.simulator import SimulatedShop, simulate
 
-__all__ = ["Bucket", "CustomerLog", "Interactions", "Transactions", "load_sample", "monthly_cutoffs"]
+__all__ = [
+    "Bucket",
+    "CustomerLog",
+    "Interactions",
+    "SimulatedShop",
+    "Transactions",
+    "load_sample",
+    "monthly_cutoffs",
+    "simulate",
+]

@@ -53,9 +53,7 @@ def check_mapping(columns: Mapping[str, str], sources: Mapping[Table, Source]) -
         present = [column for source in sources.values() for column in source.columns]
         if theirs not in present:
             raise SchemaError(
-                missing_column(
-                    theirs, present, what="the tables named in `columns`", remedy="Correct the mapping."
-                )
+                missing_column(theirs, present, what="the tables named in `columns`", remedy="Correct the mapping.")
             )
 
 

@@ -85,8 +85,7 @@ class LocalHost:
     def event_types(self) -> tuple[str, ...]:
         """Return the event types of the log, sorted."""
         return tuple(
-            name
-            for (name,) in self.connection.execute("SELECT name FROM event_types ORDER BY code").fetchall()
+            name for (name,) in self.connection.execute("SELECT name FROM event_types ORDER BY code").fetchall()
         )
 
     def map(self, kernel: Callable[[Bucket], Result], *, keep_returns: bool) -> Iterator[Result]:

@@ -188,9 +188,7 @@ class CustomerLog:
         )
 
 
-def monthly_cutoffs(
-    log: CustomerLog, *, last: Moment | None = None, history_days: float = 90
-) -> pd.DatetimeIndex:
+def monthly_cutoffs(log: CustomerLog, *, last: Moment | None = None, history_days: float = 90) -> pd.DatetimeIndex:
     """Return the first of every month with enough history before it.
 
     Parameters

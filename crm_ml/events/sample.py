@@ -24,6 +24,4 @@ def load_sample() -> CustomerLog:
     for folder in (here.parent / "sample_data", here.parents[2] / "data" / "sample"):
         if (folder / "transactions.parquet").exists():
             return CustomerLog(folder / "transactions.parquet", folder / "interactions.parquet")
-    raise SchemaError(
-        "The sample must lie inside the installed package; it is missing.\nInstall the package again."
-    )
+    raise SchemaError("The sample must lie inside the installed package; it is missing.\nInstall the package again.")

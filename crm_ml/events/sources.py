@@ -63,9 +63,7 @@ def open_source(connection: duckdb.DuckDBPyConnection, data: Any, *, name: str) 
     try:
         relation = connection.sql(f"SELECT * FROM {scan}")
     except (duckdb.Error, OSError) as error:
-        raise SchemaError(
-            f"{name} could not be read: {error}\nGive readable Parquet or CSV files."
-        ) from error
+        raise SchemaError(f"{name} could not be read: {error}\nGive readable Parquet or CSV files.") from error
     columns = columns or list(relation.columns)
     aliases = ", ".join(f"c{i}" for i in range(len(columns)))
     return Source(tuple(columns), tuple(str(t) for t in relation.types), f"{scan} AS source({aliases})")
@@ -78,9 +76,7 @@ def _scan_files(paths: Any, *, name: str) -> tuple[list[str], str]:
         text = str(pattern)
         found = [text] if "://" in text else sorted(glob.glob(text, recursive=True))
         if not found:
-            raise SchemaError(
-                f"{name}: no file matches {text!r}.\nGive a path or glob of Parquet or CSV files."
-            )
+            raise SchemaError(f"{name}: no file matches {text!r}.\nGive a path or glob of Parquet or CSV files.")
         files += found
     listed = "[" + ", ".join("'" + file.replace("'", "''") + "'" for file in files) + "]"
     if all(file.endswith((".parquet", ".pq")) for file in files):

@@ -100,9 +100,7 @@ def customers_frame(
     ).set_index(pd.Index(names.to_pandas(), name="customer_id"))
 
 
-def campaigns_frame(
-    names: pa.Array, contacts: Contacts, campaign_days: FloatArray, period: Period
-) -> pd.DataFrame:
+def campaigns_frame(names: pa.Array, contacts: Contacts, campaign_days: FloatArray, period: Period) -> pd.DataFrame:
     """Put both arms of each campaign in one frame, sorted by campaign, then customer."""
     labels = pa.array([f"campaign_{n + 1}" for n in range(campaign_days.size)], pa.large_string())
     arms = pa.array(["control", "treated"], pa.large_string())

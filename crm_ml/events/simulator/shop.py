@@ -248,12 +248,8 @@ def draw_traits(rng: np.random.Generator, given: Mapping[str, Any]) -> Traits:
     nu = mixed_rates(rng, n, shape=given["spend_mixing_shape"], scale=given["spend_scale"])
     return Traits(
         acquired_day=given["acquisition_share"] * given["days"] * rng.random(n),
-        purchase_rate_per_day=mixed_rates(
-            rng, n, shape=given["purchase_shape"], scale=given["purchase_scale_days"]
-        ),
-        lifetime_days=sample_lifetimes(
-            rng, n, shape=given["leaving_shape"], scale_days=given["leaving_scale_days"]
-        ),
+        purchase_rate_per_day=mixed_rates(rng, n, shape=given["purchase_shape"], scale=given["purchase_scale_days"]),
+        lifetime_days=sample_lifetimes(rng, n, shape=given["leaving_shape"], scale_days=given["leaving_scale_days"]),
         mean_spend=given["spend_shape"] / nu,
         persuadability=sample_persuadability(rng, n, persuadable_share=given["persuadable_share"]),
     )

@@ -1,0 +1,260 @@
+"""The `crm-ml` command: parse, call one library function, print."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from crm_ml.cli.tables import print_job
+from crm_ml.decisions import Offer, allocate_budget
+from crm_ml.errors import CrmError
+from crm_ml.events import CustomerLog, load_sample
+
+app = typer.Typer(
+    help="Which customers are about to leave, what each one is worth, where the next retention dollar goes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+Transactions = Annotated[
+    list[str], typer.Option(help="Parquet or CSV path or glob; columns customer_id, timestamp, amount, order_id.")
+]
+Interactions = Annotated[
+    list[str] | None, typer.Option(help="Parquet or CSV path or glob; columns customer_id, timestamp, event_type.")
+]
+Column = Annotated[list[str] | None, typer.Option(help="Rename a column: theirs=ours. May be repeated.")]
+AsOf = Annotated[str, typer.Option(help="Date to stand at, in UTC; nothing at or after it is used.")]
+Horizon = Annotated[int, typer.Option(help="Churn is no purchase within so many days.")]
+ValueHorizon = Annotated[int, typer.Option(help="Days over which value is counted.")]
+Margin = Annotated[float, typer.Option(help="Share of net spend that is earned.")]
+Discount = Annotated[float, typer.Option(help="Annual discount rate, such as 0.10.")]
+Directory = Annotated[Path, typer.Option(help="Folder of bundles, results and the default MLflow store.")]
+Memory = Annotated[str | None, typer.Option(help='What the log may hold in memory, such as "2GB".')]
+Timezone = Annotated[str, typer.Option(help="IANA zone in which times without one are read.")]
+OnInvalid = Annotated[str, typer.Option(help='"raise" refuses rows that break a rule, "drop" counts them.')]
+Model = Annotated[str, typer.Option(help="Bundle path or MLflow address.")]
+OfferText = Annotated[list[str], typer.Option(help="name:cost:save_rate, the rate assumed. May be repeated.")]
+Budget = Annotated[float, typer.Option(help="Money for the offers.")]
+
+
+@app.command()
+def demo(directory: Directory = Path("models")) -> None:
+    """Run the main job on the sample: a year of baskets at a grocer."""
+    from crm_ml.scoring import run_main_job
+
+    log = load_sample()
+    console.print(f"{log}\nMargin 25 %, discount 10 % a year, and the offers' costs and save rates are assumed.")
+    with _progress() as step:
+        job = run_main_job(
+            log,
+            as_of="2018-01-01",
+            offers=[
+                Offer("email", cost=0.10, save_rate=0.01),
+                Offer("coupon", cost=2.00, save_rate=0.05),
+                Offer("call", cost=8.00, save_rate=0.10),
+            ],
+            budget=500,
+            annual_discount_rate=0.10,
+            margin=0.25,
+            directory=directory,
+            title="The Complete Journey",
+            currency="$",
+            on_step=step,
+        )
+    print_job(console, job)
+
+
+@app.command()
+def train(
+    transactions: Transactions,
+    as_of: AsOf,
+    margin: Margin,
+    annual_discount_rate: Discount,
+    interactions: Interactions = None,
+    column: Column = None,
+    horizon_days: Horizon = 30,
+    value_horizon_days: ValueHorizon = 365,
+    directory: Directory = Path("models"),
+    memory_limit: Memory = None,
+    timezone: Timezone = "UTC",
+    on_invalid: OnInvalid = "raise",
+) -> None:
+    """Backtest and fit both models, track them in MLflow and make them the champions."""
+    from crm_ml.cli.tables import print_assessment, print_trained
+    from crm_ml.scoring import assess
+    from crm_ml.scoring import train as train_models
+
+    with _progress() as step:
+        log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
+        assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
+        trained = train_models(
+            log,
+            assessment,
+            annual_discount_rate=annual_discount_rate,
+            margin=margin,
+            horizon_days=horizon_days,
+            value_horizon_days=value_horizon_days,
+            directory=directory,
+            on_step=step,
+        )
+    console.print(log)
+    print_assessment(console, assessment)
+    print_trained(console, trained)
+
+
+@app.command()
+def score(
+    transactions: Transactions,
+    as_of: AsOf,
+    margin: Margin,
+    annual_discount_rate: Discount,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    interactions: Interactions = None,
+    column: Column = None,
+    churn: Model = "models:/churn@champion",
+    clv: Model = "models:/clv@champion",
+    value_horizon_days: ValueHorizon = 365,
+    directory: Directory = Path("models"),
+    memory_limit: Memory = None,
+    timezone: Timezone = "UTC",
+    on_invalid: OnInvalid = "raise",
+) -> None:
+    """Write churn and value of every customer to a Parquet file, within bounded memory."""
+    from crm_ml.registry import default_store
+    from crm_ml.scoring import write_scores
+
+    with _progress() as step:
+        log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
+        step("score every customer")
+        path = write_scores(
+            log,
+            out,
+            as_of=as_of,
+            churn=churn,
+            clv=clv,
+            annual_discount_rate=annual_discount_rate,
+            margin=margin,
+            horizon_days=value_horizon_days,
+            store=default_store(directory),
+        )
+    console.print(f"{log}\nscores  {path}")
+
+
+@app.command()
+def report(
+    transactions: Transactions,
+    as_of: AsOf,
+    margin: Margin,
+    annual_discount_rate: Discount,
+    offer: OfferText,
+    budget: Budget,
+    out: Annotated[Path, typer.Option(help="HTML page to write.")],
+    interactions: Interactions = None,
+    column: Column = None,
+    churn: Model = "models:/churn@champion",
+    clv: Model = "models:/clv@champion",
+    title: Annotated[str, typer.Option(help="Name of the shop.")] = "Customer review",
+    currency: Annotated[str, typer.Option(help="Sign or code before amounts.")] = "",
+    horizon_days: Horizon = 30,
+    value_horizon_days: ValueHorizon = 365,
+    directory: Directory = Path("models"),
+    memory_limit: Memory = None,
+    timezone: Timezone = "UTC",
+    on_invalid: OnInvalid = "raise",
+) -> None:
+    """Backtest the log, score it with the given models, plan the budget and write the HTML report."""
+    from crm_ml.registry import default_store
+    from crm_ml.scoring import assess, predict_churn, predict_clv, write_review
+
+    store = default_store(directory)
+    with _progress() as step:
+        log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
+        assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
+        step("score every customer")
+        values = predict_clv(
+            log,
+            clv,
+            as_of=as_of,
+            horizon_days=value_horizon_days,
+            annual_discount_rate=annual_discount_rate,
+            margin=margin,
+            store=store,
+        )
+        scores = predict_churn(log, churn, as_of=as_of, store=store).join(values)
+        step("allocate the budget and write the report")
+        path = write_review(
+            out,
+            log=log,
+            assessment=assessment,
+            scores=scores,
+            plan=allocate_budget(scores, [_offer(text) for text in offer], budget),
+            title=title,
+            currency=currency,
+            value_horizon_days=value_horizon_days,
+        )
+    console.print(f"report  {path}")
+
+
+def main() -> None:
+    """Run the command; an error of the library ends it with its message and exit code 2."""
+    try:
+        app()
+    except CrmError as error:
+        Console(stderr=True, highlight=False).print(f"{type(error).__name__}: {error}", markup=False)
+        sys.exit(2)
+
+
+def _open(
+    transactions: list[str],
+    interactions: list[str] | None,
+    column: list[str] | None,
+    memory_limit: str | None,
+    timezone: str,
+    on_invalid: str,
+) -> CustomerLog:
+    pairs = [text.partition("=") for text in column or []]
+    return CustomerLog(
+        transactions,
+        interactions,
+        columns={theirs: ours for theirs, _, ours in pairs},
+        timezone=timezone,
+        on_invalid=on_invalid,  # type: ignore[arg-type]  # the log checks it
+        memory_limit=memory_limit,
+    )
+
+
+def _offer(text: str) -> Offer:
+    try:
+        name, cost, save_rate = text.rsplit(":", 2)
+        return Offer(name, cost=float(cost), save_rate=float(save_rate))
+    except ValueError as error:
+        raise typer.BadParameter(f"an offer is name:cost:save_rate, such as coupon:2:0.05; got {text!r}") from error
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show the step under way on a terminal; elsewhere print each on a line of its own."""
+    begun = time.monotonic()
+
+    def line(text: str) -> str:
+        return f"{time.monotonic() - begun:6.1f} s  {text}"
+
+    if not console.is_terminal:
+        yield lambda text: console.print(line(text), highlight=False)
+        return
+    with console.status("read the log") as status:
+
+        def step(text: str) -> None:
+            console.print(line(text), highlight=False, style="dim")
+            status.update(text)
+
+        yield step

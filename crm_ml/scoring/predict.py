@@ -1,0 +1,200 @@
+"""`predict_churn` and `predict_clv`: a log and a model in, one row per customer out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crm_ml.churn import ChurnModel
+from crm_ml.clv import CLVModel
+from crm_ml.clv.summary import iter_rfm_summary
+from crm_ml.errors import SchemaError
+from crm_ml.events.clock import Moment, moment, stamp
+from crm_ml.events.log import CustomerLog
+from crm_ml.features.panel import iter_features
+from crm_ml.registry import Store, resolve
+
+__all__ = ["predict_churn", "predict_clv", "write_scores"]
+
+logger = logging.getLogger("crm_ml")
+
+
+def predict_churn(
+    log: CustomerLog,
+    model: ChurnModel | str | Path | None = None,
+    *,
+    as_of: Moment,
+    store: Store | None = None,
+) -> pd.DataFrame:
+    """Return the probability that each customer buys nothing in the model's horizon after `as_of`.
+
+    Parameters
+    ----------
+    log : the log; only events before `as_of` are used.
+    model : a fitted model, the path of a bundle, or an MLflow address such as ``models:/churn@champion``.
+        Without one, the default model is fitted on the log before `as_of`, and a warning is logged.
+    as_of : the moment to predict at.
+    store : where an MLflow address is looked up, by default `crm_ml.registry.default_store()`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by customer_id, everyone who bought before `as_of`: ``churn_probability``, ``churn_lower``,
+        ``churn_upper`` (90 % interval of the calibration), ``horizon_days``, ``as_of`` (UTC).
+
+    Raises
+    ------
+    ModelError
+        The model is not found, damaged or of another kind.
+    SchemaError
+        Nobody bought before `as_of`.
+
+    Examples
+    --------
+    >>> import crm_ml
+    >>> log = crm_ml.load_sample()
+    >>> model = crm_ml.ChurnModel(horizon_days=30).fit(log, as_of="2017-10-01")
+    >>> crm_ml.predict_churn(log, model, as_of="2017-12-01").shape
+    (2457, 5)
+    """
+    return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of), log, as_of)
+
+
+def predict_clv(
+    log: CustomerLog,
+    model: CLVModel | str | Path | None = None,
+    *,
+    as_of: Moment,
+    annual_discount_rate: float,
+    margin: float,
+    horizon_days: float = 365,
+    store: Store | None = None,
+) -> pd.DataFrame:
+    """Return what each customer is expected to be worth over the horizon after `as_of`.
+
+    Parameters
+    ----------
+    log : the log; only events before `as_of` are used.
+    model : a fitted model, the path of a bundle, or an MLflow address such as ``models:/clv@champion``.
+        Without one, the default model is fitted on the log before `as_of`, and a warning is logged.
+    as_of : the moment to predict at.
+    annual_discount_rate : 0.10 means that money a year away counts 1 / 1.10.
+    margin : share of net spend that is earned, in (0, 1].
+    horizon_days : length of the window.
+    store : where an MLflow address is looked up, by default `crm_ml.registry.default_store()`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by customer_id, everyone who bought before `as_of`: ``probability_alive``,
+        ``expected_purchases``, ``expected_spend_per_purchase``, ``clv``, and ``clv_lower``, ``clv_upper``
+        (90 % prediction interval of the customer's own value). Money is in the log's currency.
+
+    Raises
+    ------
+    ModelError
+        The model is not found, damaged or of another kind.
+    SchemaError
+        Nobody bought before `as_of`, or a setting is outside its domain.
+
+    Examples
+    --------
+    >>> import crm_ml
+    >>> log = crm_ml.load_sample()
+    >>> model = crm_ml.CLVModel().fit(log, as_of="2017-10-01")
+    >>> found = crm_ml.predict_clv(log, model, as_of="2017-10-01", annual_discount_rate=0.1, margin=0.3)
+    >>> bool((found["clv_lower"] <= found["clv"]).all())
+    True
+    """
+    fitted = _clv_model(log, model, as_of, store)
+    settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
+    return _together(_clv_frames(log, fitted, as_of, settings), log, as_of)
+
+
+def write_scores(
+    log: CustomerLog,
+    out: str | Path,
+    *,
+    as_of: Moment,
+    churn: ChurnModel | str | Path,
+    clv: CLVModel | str | Path,
+    annual_discount_rate: float,
+    margin: float,
+    horizon_days: float = 365,
+    store: Store | None = None,
+) -> Path:
+    """Write churn and value of every customer to one Parquet file, bucket by bucket.
+
+    The file appears in one rename, complete or not at all. Customers are in order within a bucket of the
+    log, not across them. Parameters are those of `predict_churn` and `predict_clv`.
+
+    Returns
+    -------
+    Path
+        Of the file, with the columns of both and ``customer_id``.
+    """
+    target = Path(out)
+    scorer = _churn_model(log, churn, as_of, store)
+    valuer = _clv_model(log, clv, as_of, store)
+    settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
+    pairs = zip(_churn_frames(log, scorer, as_of), _clv_frames(log, valuer, as_of, settings), strict=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = target.with_name(f".{target.name}.partial")
+    try:
+        _write(pairs, staged)
+        staged.replace(target)
+    finally:
+        staged.unlink(missing_ok=True)
+    return target
+
+
+def _write(pairs: Iterator[tuple[pd.DataFrame, pd.DataFrame]], path: Path) -> None:
+    with ExitStack() as open_files:
+        writer: pq.ParquetWriter | None = None
+        for scores, values in pairs:
+            table = pa.Table.from_pandas(scores.join(values).reset_index(), preserve_index=False)
+            writer = writer or open_files.enter_context(pq.ParquetWriter(path, table.schema))
+            writer.write_table(table)
+
+
+def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment) -> Iterator[pd.DataFrame]:
+    for features in iter_features(log, as_of=as_of, features=model.builders):
+        yield model.predict(features).assign(as_of=stamp(moment(as_of)))
+
+
+def _clv_frames(log: CustomerLog, model: CLVModel, as_of: Moment, settings: dict[str, float]) -> Iterator[pd.DataFrame]:
+    for summary in iter_rfm_summary(log, as_of=as_of, time_unit=model.time_unit):
+        yield model.predict(summary, **settings)
+
+
+def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        raise SchemaError(
+            f"Scores need a purchase before `as_of` {stamp(moment(as_of))}; the log begins {log.first}.\n"
+            "Choose a later moment."
+        )
+    return pd.concat(filled).sort_index()
+
+
+def _churn_model(
+    log: CustomerLog, model: ChurnModel | str | Path | None, as_of: Moment, store: Store | None
+) -> ChurnModel:
+    if model is None:
+        logger.warning("No model given: fitting a ChurnModel with its defaults on the log before %s.", as_of)
+        return ChurnModel().fit(log, as_of=as_of)
+    return cast(ChurnModel, resolve(model, kind="churn", store=store).model)
+
+
+def _clv_model(log: CustomerLog, model: CLVModel | str | Path | None, as_of: Moment, store: Store | None) -> CLVModel:
+    if model is None:
+        logger.warning("No model given: fitting a CLVModel with its defaults on the log before %s.", as_of)
+        return CLVModel().fit(log, as_of=as_of)
+    return cast(CLVModel, resolve(model, kind="clv", store=store).model)

@@ -1,0 +1,136 @@
+"""Train the churn and value models on a log, keep them as bundles, track and register them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from crm_ml.churn import ChurnModel
+from crm_ml.clv import CLVModel
+from crm_ml.evaluation import Backtest
+from crm_ml.events.log import CustomerLog
+from crm_ml.plots import CalibrationDisplay, GainsDisplay, TrackingDisplay
+from crm_ml.registry import Store, TrackedRun, default_store, save_bundle, track
+from crm_ml.scoring.assessment import Assessment
+
+__all__ = ["Trained", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left behind.
+
+    Attributes
+    ----------
+    churn, clv : the fitted models.
+    churn_run, clv_run : their MLflow runs and registered versions.
+    churn_bundle, clv_bundle : their bundles on disk.
+    """
+
+    churn: ChurnModel
+    clv: CLVModel
+    churn_run: TrackedRun
+    clv_run: TrackedRun
+    churn_bundle: Path
+    clv_bundle: Path
+
+
+def train(
+    log: CustomerLog,
+    assessment: Assessment,
+    *,
+    annual_discount_rate: float,
+    margin: float,
+    horizon_days: int = 30,
+    value_horizon_days: float = 365,
+    directory: str | Path = Path("models"),
+    store: Store | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Trained:
+    """Fit both models on everything before the assessment's `as_of`, and make them the champions.
+
+    Parameters
+    ----------
+    log : the log.
+    assessment : the backtest of the same log; its measures, figures and moment go into the tracked runs.
+    annual_discount_rate, margin, value_horizon_days : what whoever loads the value model through MLflow
+        gets unless told otherwise.
+    horizon_days : of churn.
+    directory : where the bundles ``churn`` and ``clv`` are kept.
+    store : the MLflow store, by default `crm_ml.registry.default_store(directory)`.
+    on_step : called with a short text before each step.
+
+    Raises
+    ------
+    SchemaError, ConvergenceError, ModelError
+        The log is too short, a likelihood has no maximum worth trusting, or the store refuses.
+    """
+    folder, where = Path(directory), store or default_store(directory)
+    as_of = assessment.as_of
+    fingerprint = log.fingerprint(as_of=as_of)
+    on_step("fit the churn model")
+    churn = ChurnModel(horizon_days=horizon_days).fit(log, as_of=as_of)
+    on_step("fit the value model")
+    clv = CLVModel().fit(log, as_of=as_of)
+    defaults = {
+        "horizon_days": value_horizon_days,
+        "annual_discount_rate": annual_discount_rate,
+        "margin": margin,
+    }
+    bundles = [
+        save_bundle(
+            model,
+            folder / model.kind,
+            metadata={"as_of": as_of.isoformat(), "data_fingerprint": fingerprint, "backtest": measured},
+        )
+        for model, measured in (
+            (churn, _measures(assessment.churn)),
+            (clv, _measures(assessment.value)),
+        )
+    ]
+    on_step("track and register the churn model")
+    churn_run = track(
+        where,
+        churn,
+        register_as="churn",
+        run_name=f"churn as of {as_of:%Y-%m-%d}",
+        params={
+            "as_of": as_of.isoformat(),
+            "horizon_days": horizon_days,
+            "lookback_days": churn.lookback_days,
+        }
+        | {f"training.{key}": value for key, value in churn.training_.items() if key != "cutoffs"},
+        metrics=_measures(assessment.churn),
+        data_fingerprint=fingerprint,
+        figures={
+            "gains": GainsDisplay(assessment.gains()).plot().figure_,
+            "calibration": CalibrationDisplay(assessment.calibration()).plot().figure_,
+        },
+        tables={"backtest": assessment.churn.metrics},
+    )
+    on_step("track and register the value model")
+    clv_run = track(
+        where,
+        clv,
+        register_as="clv",
+        run_name=f"clv as of {as_of:%Y-%m-%d}",
+        params={"as_of": as_of.isoformat(), "time_unit": clv.time_unit} | clv.params_,
+        metrics=_measures(assessment.value),
+        data_fingerprint=fingerprint,
+        figures={"tracking": TrackingDisplay(assessment.weeks, assessment.fitted_until).plot().figure_},
+        tables={"backtest": assessment.value.metrics, "diagnostics": clv.diagnostics_},
+        setting_defaults=defaults,
+    )
+    return Trained(churn, clv, churn_run, clv_run, bundles[0], bundles[1])
+
+
+def _measures(found: Backtest) -> dict[str, list[float]]:
+    """Return each predictor's measures under one name, one number per cutoff."""
+    tidy = found.metrics.drop(columns="customers").set_index(["predictor", "cutoff"])
+    return {
+        f"{re.sub('[^a-z0-9]+', '_', str(predictor).lower()).strip('_')}.{measure}": rows[measure].tolist()
+        for predictor, rows in tidy.groupby("predictor", sort=False)
+        for measure in tidy.columns
+    }
