@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import pandas as pd
@@ -9,10 +10,10 @@ import pandas as pd
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.panel import build_features
+from crm_ml.features.panel import build_features, iter_features
 from crm_ml.features.rfm import PurchaseSummary
 
-__all__ = ["DAYS_PER_UNIT", "TimeUnit", "rfm_summary"]
+__all__ = ["TimeUnit", "days_per_unit", "iter_rfm_summary", "rfm_summary"]
 
 TimeUnit = Literal["D", "W"]
 
@@ -41,11 +42,36 @@ def rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -
     --------
     >>> import crm_ml
     >>> rfm_summary(crm_ml.load_sample(), as_of="2017-10-01").loc["1"].round(2).tolist()
-    [51.0, 267.0, 269.0, 47.5]
+    [33.0, 264.0, 266.0, 52.21]
+    """
+    per_unit = days_per_unit(time_unit)
+    return _in_units(build_features(log, as_of=as_of, features=[PurchaseSummary()]), per_unit)
+
+
+def iter_rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -> Iterator[pd.DataFrame]:
+    """Yield the frame of `rfm_summary` bucket by bucket, for logs that do not fit in memory."""
+    per_unit = days_per_unit(time_unit)
+    for summary in iter_features(log, as_of=as_of, features=[PurchaseSummary()]):
+        yield _in_units(summary, per_unit)
+
+
+def days_per_unit(time_unit: TimeUnit) -> float:
+    """Days in a unit of time.
+
+    Examples
+    --------
+    >>> days_per_unit("W")
+    7.0
+
+    Raises
+    ------
+    SchemaError
+        If the unit is unknown.
     """
     if time_unit not in DAYS_PER_UNIT:
-        raise SchemaError(out_of_range("time_unit", time_unit, 'be "D" or "W"'))
-    summary = build_features(log, as_of=as_of, features=[PurchaseSummary()])
-    return summary.assign(
-        recency=summary["recency"] / DAYS_PER_UNIT[time_unit], T=summary["T"] / DAYS_PER_UNIT[time_unit]
-    )
+        raise SchemaError(out_of_range("time_unit", time_unit, f"be one of {list(DAYS_PER_UNIT)}"))
+    return DAYS_PER_UNIT[time_unit]
+
+
+def _in_units(summary: pd.DataFrame, per_unit: float) -> pd.DataFrame:
+    return summary.assign(recency=summary["recency"] / per_unit, T=summary["T"] / per_unit)

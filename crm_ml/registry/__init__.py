@@ -1,6 +1,7 @@
 """Bundles on disk, MLflow tracking, the registered models."""
 
 from crm_ml.registry.bundle import Bundle, load_bundle, save_bundle
+from crm_ml.registry.evidence import Figure
 from crm_ml.registry.kinds import StorableModel
 from crm_ml.registry.resolve import ResolvedModel, resolve
 from crm_ml.registry.store import Store, default_store
@@ -8,6 +9,7 @@ from crm_ml.registry.tracking import TrackedRun, track
 
 __all__ = [
     "Bundle",
+    "Figure",
     "ResolvedModel",
     "StorableModel",
     "Store",

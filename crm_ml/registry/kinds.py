@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol, Self, cast, runtime_checkable
 
 import pandas as pd
 
@@ -42,8 +42,9 @@ class StorableModel(Protocol):
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
         """Rebuild the model from what `to_files` gave."""
 
-    def predict(self, frame: pd.DataFrame, **settings: Any) -> pd.DataFrame:
-        """Score every row of `frame`, keeping its index."""
+    @property
+    def predict(self) -> Callable[..., pd.DataFrame]:
+        """Method that scores every row of a frame, its only positional argument, and keeps its index."""
 
     def synthetic_example(self) -> pd.DataFrame:
         """Give a small input frame that holds no customer's data."""

@@ -16,7 +16,7 @@ from crm_ml.events.log import CustomerLog, monthly_cutoffs
 
 __all__ = ["CHURN_MODEL", "VALUE_MODEL", "Assessment", "assess"]
 
-CHURN_MODEL, VALUE_MODEL = "crm_ml churn model", "crm_ml BG/NBD + Gamma-Gamma"
+CHURN_MODEL, VALUE_MODEL = "crm_ml churn model", "crm_ml CLV model"
 """Names under which the library's own models stand beside the others."""
 
 
@@ -92,8 +92,8 @@ def assess(
         {
             CHURN_MODEL: churn_model,
             "recency alone": LogisticBaseline(("recency_days",), design=design),
-            "logistic regression on RFM": LogisticBaseline(design=design),
-            "BG/NBD, no purchase": PurchaseProcessBaseline(),
+            "logistic on RFM": LogisticBaseline(design=design),
+            "BG/NBD": PurchaseProcessBaseline(),
         },
         cutoffs=cutoffs,
         horizon_days=horizon_days,
@@ -107,7 +107,7 @@ def assess(
         log,
         {
             VALUE_MODEL: clv,
-            "lifetimes BG/NBD + Gamma-Gamma": LifetimesBaseline(),
+            "lifetimes": LifetimesBaseline(),
             "spend rate so far": SpendRateBaseline(),
         },
         cutoffs=[fitted_until],

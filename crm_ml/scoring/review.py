@@ -74,7 +74,7 @@ def write_review(
             upper_bound=plan.upper_bound,
             gap=plan.gap,
             contacts=len(plan.assignments),
-            value_basis={offer.name: offer.value_basis for offer in plan.offers},
+            value_basis={offer.name: str(offer.value_basis) for offer in plan.offers},
         ),
         comparison=compare_rules(plan),
         frontier=plan.frontier(),
@@ -123,15 +123,19 @@ def _headlines(
         ),
         Headline(
             label="Expected value",
-            value=f"{currency}{scores['clv'].sum():,.0f}",
+            value=_money(scores["clv"].sum(), currency),
             note=f"margin of the next {horizon_days:g} days, discounted",
         ),
         Headline(
             label="Plan",
-            value=f"{currency}{plan.expected_gain:,.0f}",
-            note=f"expected gain from {currency}{plan.spend:,.0f}, if the assumed effects hold",
+            value=_money(plan.expected_gain, currency),
+            note=f"expected gain from {_money(plan.spend, currency)}, if the assumed effects hold",
         ),
     ]
+
+
+def _money(amount: float, currency: str) -> str:
+    return f"{currency}{amount / 1e6:,.2f} M" if abs(amount) >= 1e6 else f"{currency}{amount:,.0f}"
 
 
 def _dropped(log: CustomerLog) -> pd.DataFrame | None:

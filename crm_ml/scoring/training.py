@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import pandas as pd
 
 from crm_ml.churn import ChurnModel
 from crm_ml.clv import CLVModel
 from crm_ml.evaluation import Backtest
 from crm_ml.events.log import CustomerLog
 from crm_ml.plots import CalibrationDisplay, GainsDisplay, TrackingDisplay
-from crm_ml.registry import Store, TrackedRun, default_store, save_bundle, track
+from crm_ml.registry import Figure, Store, TrackedRun, default_store, save_bundle, track
 from crm_ml.scoring.assessment import Assessment
 
 __all__ = ["Trained", "train"]
@@ -67,63 +70,76 @@ def train(
     SchemaError, ConvergenceError, ModelError
         The log is too short, a likelihood has no maximum worth trusting, or the store refuses.
     """
-    folder, where = Path(directory), store or default_store(directory)
     as_of = assessment.as_of
-    fingerprint = log.fingerprint(as_of=as_of)
     on_step("fit the churn model")
     churn = ChurnModel(horizon_days=horizon_days).fit(log, as_of=as_of)
     on_step("fit the value model")
     clv = CLVModel().fit(log, as_of=as_of)
-    defaults = {
-        "horizon_days": value_horizon_days,
-        "annual_discount_rate": annual_discount_rate,
-        "margin": margin,
-    }
-    bundles = [
-        save_bundle(
-            model,
-            folder / model.kind,
-            metadata={"as_of": as_of.isoformat(), "data_fingerprint": fingerprint, "backtest": measured},
-        )
-        for model, measured in (
-            (churn, _measures(assessment.churn)),
-            (clv, _measures(assessment.value)),
-        )
-    ]
+    keep = partial(
+        _keep,
+        as_of=as_of,
+        fingerprint=log.fingerprint(as_of=as_of),
+        directory=Path(directory),
+        store=store or default_store(directory),
+    )
     on_step("track and register the churn model")
-    churn_run = track(
-        where,
+    churn_run, churn_bundle = keep(
         churn,
-        register_as="churn",
-        run_name=f"churn as of {as_of:%Y-%m-%d}",
-        params={
-            "as_of": as_of.isoformat(),
-            "horizon_days": horizon_days,
-            "lookback_days": churn.lookback_days,
-        }
-        | {f"training.{key}": value for key, value in churn.training_.items() if key != "cutoffs"},
-        metrics=_measures(assessment.churn),
-        data_fingerprint=fingerprint,
+        assessment.churn,
+        params={"horizon_days": horizon_days, "lookback_days": churn.lookback_days, "n_cutoffs": churn.n_cutoffs},
         figures={
             "gains": GainsDisplay(assessment.gains()).plot().figure_,
             "calibration": CalibrationDisplay(assessment.calibration()).plot().figure_,
         },
-        tables={"backtest": assessment.churn.metrics},
+        evidence={"training": churn.training_},
+        setting_defaults={},
     )
     on_step("track and register the value model")
-    clv_run = track(
-        where,
+    clv_run, clv_bundle = keep(
         clv,
-        register_as="clv",
-        run_name=f"clv as of {as_of:%Y-%m-%d}",
-        params={"as_of": as_of.isoformat(), "time_unit": clv.time_unit} | clv.params_,
-        metrics=_measures(assessment.value),
-        data_fingerprint=fingerprint,
+        assessment.value,
+        params={"time_unit": clv.time_unit, **clv.params_},
         figures={"tracking": TrackingDisplay(assessment.weeks, assessment.fitted_until).plot().figure_},
-        tables={"backtest": assessment.value.metrics, "diagnostics": clv.diagnostics_},
-        setting_defaults=defaults,
+        evidence={"diagnostics": clv.diagnostics_},
+        setting_defaults={
+            "horizon_days": value_horizon_days,
+            "annual_discount_rate": annual_discount_rate,
+            "margin": margin,
+        },
     )
-    return Trained(churn, clv, churn_run, clv_run, bundles[0], bundles[1])
+    return Trained(churn, clv, churn_run, clv_run, churn_bundle, clv_bundle)
+
+
+def _keep(
+    model: ChurnModel | CLVModel,
+    judged: Backtest,
+    *,
+    params: Mapping[str, object],
+    figures: Mapping[str, Figure],
+    evidence: Mapping[str, Mapping[str, object]],
+    setting_defaults: Mapping[str, float],
+    as_of: pd.Timestamp,
+    fingerprint: Mapping[str, int | str],
+    directory: Path,
+    store: Store,
+) -> tuple[TrackedRun, Path]:
+    """Track and register a model, then keep it as a bundle under its kind's name."""
+    measures = _measures(judged)
+    run = track(
+        store,
+        model,
+        register_as=model.kind,
+        run_name=f"{model.kind} as of {as_of:%Y-%m-%d}",
+        params={"as_of": as_of.isoformat(), **params},
+        metrics=measures,
+        data_fingerprint=fingerprint,
+        figures=figures,
+        tables={"backtest": judged.metrics, **evidence},
+        bundle_metadata={"as_of": as_of.isoformat(), "backtest": measures},
+        setting_defaults=setting_defaults,
+    )
+    metadata = {"as_of": as_of.isoformat(), "backtest": measures, "data_fingerprint": fingerprint}
+    return run, save_bundle(model, directory / model.kind, metadata=metadata)
 
 
 def _measures(found: Backtest) -> dict[str, list[float]]:

@@ -1,0 +1,18 @@
+"""What each customer is worth: purchase processes, spend, and customer lifetime value."""
+
+from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
+from crm_ml.clv.model import CLVModel
+from crm_ml.clv.processes import BetaGeoModel
+from crm_ml.clv.spend import GammaGammaModel
+from crm_ml.clv.summary import rfm_summary
+from crm_ml.clv.tracking import weekly_purchases
+
+__all__ = [
+    "BetaGeoModel",
+    "CLVModel",
+    "GammaGammaModel",
+    "LifetimesBaseline",
+    "SpendRateBaseline",
+    "rfm_summary",
+    "weekly_purchases",
+]

@@ -1,0 +1,1 @@
+"""What the likelihoods share: compressed data, stable terms, and the search for the maximum."""

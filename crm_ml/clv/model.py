@@ -1,0 +1,279 @@
+"""Customer lifetime value: a purchase process times spend, discounted, with an interval."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from crm_ml.clv.interval import common_futures, parameter_draws, value_bounds
+from crm_ml.clv.processes import BetaGeoModel
+from crm_ml.clv.rfm_frame import check_fitted, check_positive, check_spend
+from crm_ml.clv.spend import GammaGammaModel
+from crm_ml.clv.summary import TimeUnit, days_per_unit, rfm_summary
+from crm_ml.errors import CrmError, ModelError, out_of_range
+from crm_ml.events.clock import Moment, moment, stamp
+from crm_ml.events.log import CustomerLog
+
+__all__ = ["CLVModel"]
+
+Array = NDArray[np.float64]
+
+DAYS_PER_YEAR = 365.25
+INTERVAL_LEVEL = 0.90
+
+
+class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """Customer lifetime value from BG/NBD and Gamma-Gamma.
+
+    A customer without a repeat purchase has ``probability_alive`` 1 by BG/NBD's construction; see
+    `BetaGeoModel`.
+
+    Parameters
+    ----------
+    time_unit : {"D", "W"}, default "D"
+        Unit in which the purchase process is measured: days or weeks.
+
+    Attributes
+    ----------
+    process_ : BetaGeoModel
+    spend_ : GammaGammaModel
+    params_ : dict of str to float
+        Of both.
+    diagnostics_ : dict
+        ``process`` and ``spend`` hold the evidence for each; ``notes`` whatever is doubtful, in words.
+    fitted_as_of_ : Timestamp or None
+        The model saw nothing at or after this moment; None where it was fitted to a frame.
+
+    Examples
+    --------
+    >>> rfm = pd.DataFrame({"frequency": [0, 1, 2, 5], "recency": [0, 4.0, 20.0, 30.0],
+    ...                     "T": [38.0, 36.0, 31.0, 33.0], "monetary_value": [0, 20.0, 45.0, 30.0]})
+    >>> many = pd.concat([rfm.assign(monetary_value=rfm["monetary_value"] * f) for f in (0.5, 1, 2)])
+    >>> model = CLVModel(time_unit="W").fit_rfm(many, weights=3 * [300, 60, 30, 10])
+    >>> model.predict(rfm, horizon_days=364, annual_discount_rate=0.1, margin=0.3)["clv"].round(2).tolist()
+    [1.29, 1.13, 18.05, 43.09]
+    """
+
+    kind: ClassVar[str] = "clv"
+    input_columns: ClassVar[tuple[str, ...]] = ("frequency", "recency", "T", "monetary_value")
+    fitted_as_of_: pd.Timestamp | None
+
+    def __init__(self, *, time_unit: TimeUnit = "D") -> None:
+        self.time_unit = time_unit
+
+    def fit(self, log: CustomerLog, *, as_of: Moment) -> Self:
+        """Fit on a log's past.
+
+        Parameters
+        ----------
+        log : CustomerLog
+        as_of : date-like
+            Nothing at or after this moment is seen.
+
+        Raises
+        ------
+        ConvergenceError
+            If the past is too thin or too strange to fit.
+        """
+        days_per_unit(self.time_unit)
+        self.fit_rfm(rfm_summary(log, as_of=as_of, time_unit=self.time_unit))
+        self.fitted_as_of_ = stamp(moment(as_of))
+        return self
+
+    def fit_rfm(self, rfm: pd.DataFrame, weights: ArrayLike | None = None) -> Self:
+        """Fit on a frame of purchase histories.
+
+        Parameters
+        ----------
+        rfm : DataFrame of shape (n_customers, ...)
+            Columns ``frequency``, ``recency``, ``T`` (in ``time_unit``) and ``monetary_value``.
+        weights : array_like of shape (n_customers,), optional
+            Customers behind each row. One each by default.
+
+        Raises
+        ------
+        SchemaError
+            If a history is impossible.
+        ConvergenceError
+            If a likelihood cannot be maximised, or fitted spend has no finite mean.
+        """
+        process = BetaGeoModel(time_unit=self.time_unit).fit(rfm, weights)
+        self._compose(process, GammaGammaModel().fit(rfm, weights), fitted_as_of=None)
+        return self
+
+    def predict(
+        self, rfm: pd.DataFrame, *, horizon_days: float, annual_discount_rate: float, margin: float
+    ) -> pd.DataFrame:
+        """Value of each customer over the next ``horizon_days``.
+
+        A purchase after s days counts ``margin × spend × (1 + annual_discount_rate)^(-s / 365.25)``; its
+        expectation has a relative error of about 1e-9, and none from discounting at a rate of 0.
+
+        Parameters
+        ----------
+        rfm : DataFrame of shape (n_customers, ...)
+            Columns ``frequency``, ``recency``, ``T`` (in the fit's unit) and ``monetary_value``.
+        horizon_days : float, > 0
+        annual_discount_rate : float, >= 0
+        margin : float in (0, 1]
+            Share of the spend that is earned.
+
+        Returns
+        -------
+        DataFrame
+            Indexed like ``rfm``: ``probability_alive``, ``expected_purchases``,
+            ``expected_spend_per_purchase``, ``clv``, ``clv_lower``, ``clv_upper``. The last two hold the
+            customer's value with a probability of at least 90 %, under the process's chance and the
+            parameters' uncertainty; where most futures hold no purchase at all the expected value lies
+            beyond their quantiles, and the interval is widened to contain it.
+
+        Raises
+        ------
+        NotFittedError, SchemaError, CrmError
+        """
+        check_fitted(self, "process_")
+        unit = days_per_unit(self.process_.time_unit_)
+        horizon = check_positive("horizon_days", horizon_days) / unit
+        discount_rate = _continuous_rate(annual_discount_rate) * unit
+        if not 0.0 < margin <= 1.0:
+            raise CrmError(out_of_range("margin", margin, "be a share of the spend in (0, 1]"))
+        spend = self.spend_.expected_spend(rfm)
+        purchases = self.process_.expected_purchases(rfm, horizon)
+        discounted = purchases
+        if discount_rate > 0.0:
+            discounted = self.process_.expected_purchases(rfm, horizon, discount_rate=discount_rate)
+        value = margin * spend * discounted
+        lower, upper = self._bounds(rfm, horizon, margin * _ratio(discounted, purchases))
+        return pd.DataFrame(
+            {
+                "probability_alive": self.process_.probability_alive(rfm),
+                "expected_purchases": purchases,
+                "expected_spend_per_purchase": spend,
+                "clv": value,
+                "clv_lower": np.minimum(lower, value),
+                "clv_upper": np.maximum(upper, value),
+            },
+            index=rfm.index,
+        )
+
+    def forecast(self, log: CustomerLog, *, as_of: Moment, horizon_days: float) -> pd.Series:
+        """Return the expected net spend of everyone who bought before ``as_of``, for the backtest."""
+        check_fitted(self, "process_")
+        rfm = rfm_summary(log, as_of=as_of, time_unit=self.time_unit)
+        horizon = check_positive("horizon_days", horizon_days) / days_per_unit(self.time_unit)
+        return self.process_.expected_purchases(rfm, horizon) * self.spend_.expected_spend(rfm)
+
+    def expected_repeat_purchases(self, birth_days_before: ArrayLike, days: ArrayLike) -> Array:
+        """Return the expected cumulative repeat purchases of a whole base, for tracking plots.
+
+        Nothing is known of the customers but when each first bought; compare with the actual count.
+
+        Parameters
+        ----------
+        birth_days_before : array_like of shape (n_customers,)
+            Days from each first purchase to a common reference moment; negative after it.
+        days : array_like of shape (n_times,)
+            Moments to evaluate, in days after the reference moment; negative before it.
+
+        Returns
+        -------
+        ndarray of shape (n_times,)
+        """
+        check_fitted(self, "process_")
+        births, customers = np.unique(np.asarray(birth_days_before, dtype=float), return_counts=True)
+        ages = np.maximum(births[None, :] + np.asarray(days, dtype=float)[:, None], 0.0)
+        distinct, member = np.unique(ages, return_inverse=True)
+        per_customer = self.process_.expected_purchases_new_customer(distinct / days_per_unit(self.process_.time_unit_))
+        return np.asarray((per_customer[member.reshape(ages.shape)] * customers).sum(axis=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fit as numbers and words fit for JSON; no customer is in it."""
+        check_fitted(self, "process_")
+        as_of = self.fitted_as_of_
+        return {
+            "kind": self.kind,
+            "fitted_as_of": None if as_of is None else as_of.isoformat(),
+            "process": self.process_.to_dict(),
+            "spend": self.spend_.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Restore a fit from `to_dict`.
+
+        Raises
+        ------
+        ModelError
+            If the mapping is damaged or of another kind of model.
+        """
+        if stored.get("kind") != cls.kind:
+            raise ModelError(
+                f"A stored CLV model must be of kind {cls.kind!r}; this one is {stored.get('kind')!r}.\n"
+                "Load it with the class that stored it."
+            )
+        try:
+            process, spend, as_of = stored["process"], stored["spend"], stored["fitted_as_of"]
+        except KeyError as error:
+            raise ModelError(f"A stored CLV model must hold {error}.\nStore the model again.") from error
+        restored = BetaGeoModel.from_dict(process)
+        model = cls(time_unit=restored.time_unit)
+        fitted_as_of = None if as_of is None else pd.Timestamp(as_of)
+        model._compose(restored, GammaGammaModel.from_dict(spend), fitted_as_of=fitted_as_of)
+        return model
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return `to_dict` as one JSON file."""
+        return {"model.json": json.dumps(self.to_dict(), indent=1, sort_keys=True).encode()}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
+        """Return the model that `to_files` wrote."""
+        return cls.from_dict(json.loads(files["model.json"]))
+
+    def synthetic_example(self) -> pd.DataFrame:
+        """Return two made-up rows of input."""
+        return pd.DataFrame([[0.0, 0.0, 30.0, 0.0], [3.0, 20.0, 30.0, 25.0]], columns=list(self.input_columns))
+
+    def _compose(self, process: BetaGeoModel, spend: GammaGammaModel, *, fitted_as_of: pd.Timestamp | None) -> None:
+        self.process_, self.spend_ = process, spend
+        self.fitted_as_of_ = fitted_as_of
+        self.params_ = {**process.params_, **spend.params_}
+        self.diagnostics_ = {
+            "process": process.diagnostics_,
+            "spend": spend.diagnostics_,
+            "notes": process.diagnostics_["notes"] + spend.diagnostics_["notes"],
+        }
+
+    def _bounds(self, rfm: pd.DataFrame, horizon: float, value_per_spend: Array) -> tuple[Array, Array]:
+        futures = common_futures()
+        x, mean_spend = check_spend(rfm)
+        n_process = len(self.process_.params_)
+        spend_normals = futures.normals[n_process : n_process + len(self.spend_.params_)]
+        return value_bounds(
+            self.process_.count_draw(rfm, horizon),
+            x,
+            mean_spend,
+            value_per_spend=value_per_spend,
+            spend_params=parameter_draws(self.spend_.params_, self.spend_.log_covariance_, spend_normals),
+            futures=futures,
+            level=INTERVAL_LEVEL,
+        )
+
+
+def _continuous_rate(annual_discount_rate: float) -> float:
+    """Continuous rate per day that discounts a year by 1 / (1 + annual_discount_rate)."""
+    if not (np.isfinite(annual_discount_rate) and annual_discount_rate >= 0.0):
+        raise CrmError(out_of_range("annual_discount_rate", annual_discount_rate, "be 0 or more and finite"))
+    return float(np.log1p(annual_discount_rate)) / DAYS_PER_YEAR
+
+
+def _ratio(discounted: pd.Series, purchases: pd.Series) -> Array:
+    """Mean discount factor; 1 for customers of whom nothing is expected."""
+    numerator, denominator = discounted.to_numpy(dtype=float), purchases.to_numpy(dtype=float)
+    return np.asarray(np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator > 0.0))

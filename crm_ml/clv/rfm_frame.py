@@ -1,0 +1,169 @@
+"""The frame of purchase histories: its contract, checked once on the way into the mathematics.
+
+The field's names and the paper's symbols: ``frequency`` = x, ``recency`` = t_x, ``T`` = T,
+``monetary_value`` = the mean m of the repeat purchases.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from crm_ml.errors import (
+    ConvergenceError,
+    CrmError,
+    NotFittedError,
+    SchemaError,
+    missing_column,
+    out_of_range,
+    rows_break_rule,
+)
+
+__all__ = [
+    "check_fitted",
+    "check_histories",
+    "check_positive",
+    "check_spend",
+    "check_weights",
+    "refuse_without_repeats",
+]
+
+Array = NDArray[np.float64]
+
+_FRAME = "Purchase histories"
+_REMEDY = "crm_ml.clv.rfm_summary makes a frame that obeys this."
+
+
+def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
+    """Take x, t_x and T out of a frame and check that they can be a purchase history.
+
+    Parameters
+    ----------
+    rfm : DataFrame of shape (n_customers, ...)
+        With the columns ``frequency``, ``recency`` and ``T``; others are ignored.
+
+    Returns
+    -------
+    tuple of three ndarray of shape (n_customers,)
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing or a row is impossible, naming the rule and the first rows.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"frequency": [2], "recency": [30.4], "T": [38.9]})
+    >>> [column.tolist() for column in check_histories(frame)]
+    [[2.0], [30.4], [38.9]]
+    """
+    x, t_x, T = (_column(rfm, name) for name in ("frequency", "recency", "T"))
+    _forbid((x < 0) | (x != np.floor(x)), "`frequency` must be a whole number of repeat purchases, 0 or more.")
+    _forbid(T < 0, "`T` must not be negative.")
+    _forbid(t_x < 0, "`recency` must not be negative.")
+    _forbid(t_x > T, "`recency` must not exceed `T`.")
+    _forbid((x == 0) & (t_x > 0), "`recency` must be 0 where `frequency` is 0.")
+    _forbid((x > 0) & (t_x == 0), "`recency` must be positive where `frequency` is.")
+    return x, t_x, T
+
+
+def check_spend(rfm: pd.DataFrame) -> tuple[Array, Array]:
+    """Take frequency and monetary value out of a frame; neither needs to be positive.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing, holds other than finite numbers, or a frequency is no count.
+    """
+    x, mean_spend = _column(rfm, "frequency"), _column(rfm, "monetary_value")
+    _forbid((x < 0) | (x != np.floor(x)), "`frequency` must be a whole number of repeat purchases, 0 or more.")
+    return x, mean_spend
+
+
+def check_weights(weights: ArrayLike | None, n_customers: int) -> Array:
+    """Weights of the rows, in their order; one each unless given.
+
+    Raises
+    ------
+    SchemaError
+        If there is not one finite, non-negative weight per row, some of them positive.
+    """
+    checked = np.ones(n_customers) if weights is None else np.asarray(weights, dtype=float)
+    if checked.shape != (n_customers,):
+        raise SchemaError(
+            f"`weights` must hold one number per customer; got {checked.shape} for {n_customers:,} rows.\n"
+            "Pass them in the order of the rows."
+        )
+    _forbid(~np.isfinite(checked) | (checked < 0), "`weights` must be finite and not negative.")
+    if not checked.sum() > 0:
+        raise SchemaError(
+            f"A fit needs customers; {n_customers:,} rows have a total weight of 0.\nFit on more customers."
+        )
+    return checked
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return a setting that must be positive and finite.
+
+    Raises
+    ------
+    CrmError
+    """
+    if not (np.isfinite(value) and value > 0):
+        raise CrmError(out_of_range(name, value, "be positive and finite"))
+    return float(value)
+
+
+def check_fitted(model: object, attribute: str) -> None:
+    """Refuse to predict with a model that was never fitted.
+
+    Raises
+    ------
+    NotFittedError
+    """
+    if not hasattr(model, attribute):
+        name = type(model).__name__
+        raise NotFittedError(f"{name} must be fitted before it predicts; it has no `{attribute}`.\nCall fit first.")
+
+
+def refuse_without_repeats(n_repeaters: int, n_customers: int, *, what: str) -> None:
+    """Refuse to fit on customers none of whom tells anything.
+
+    Raises
+    ------
+    ConvergenceError
+    """
+    if n_repeaters == 0:
+        raise ConvergenceError(
+            f"The likelihood must have a maximum: at least one customer needs {what}; none of "
+            f"{n_customers:,} has.\nFit on a longer stretch of the log."
+        )
+
+
+def _column(rfm: pd.DataFrame, name: str) -> Array:
+    if not isinstance(rfm, pd.DataFrame):
+        raise SchemaError(f"{_FRAME} must be a pandas DataFrame; got {type(rfm).__name__}.\n{_REMEDY}")
+    if name not in rfm.columns:
+        raise SchemaError(missing_column(name, map(str, rfm.columns), what=_FRAME, remedy=_REMEDY))
+    try:
+        values = rfm[name].to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"`{name}` must be numeric; got {rfm[name].dtype}.\n{_REMEDY}") from error
+    _forbid(~np.isfinite(values), f"`{name}` must be finite.")
+    return values
+
+
+def _forbid(broken: NDArray[np.bool_], rule: str) -> None:
+    rows = np.flatnonzero(broken)
+    if len(rows):
+        raise SchemaError(
+            rows_break_rule(
+                rule,
+                broken=len(rows),
+                total=broken.size,
+                rows=rows[:3].tolist(),
+                what="customers",
+                remedy=_REMEDY,
+            )
+        )

@@ -1,0 +1,91 @@
+"""A fit as it is kept: estimates, their covariance and the evidence, without any customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crm_ml.clv.likelihood.newton import FitResult
+from crm_ml.errors import ModelError
+
+__all__ = ["StoredFit"]
+
+
+@dataclass(frozen=True)
+class StoredFit:
+    """The part of a fit that predictions, intervals and reports need."""
+
+    params: dict[str, float]
+    standard_errors: dict[str, float]
+    log_likelihood: float
+    log_covariance: NDArray[np.float64]
+    diagnostics: dict[str, Any]
+
+    @classmethod
+    def of(cls, fit: FitResult, *, notes: Sequence[str]) -> StoredFit:
+        """Keep what matters of a maximised likelihood."""
+        return cls(
+            params=dict(fit.params),
+            standard_errors=dict(fit.standard_errors),
+            log_likelihood=fit.log_likelihood,
+            log_covariance=fit.log_covariance,
+            diagnostics={
+                "converged": fit.converged,
+                "at_boundary": list(fit.at_boundary),
+                "flat_ridge": fit.flat_ridge,
+                "gradient_norm": fit.gradient_norm,
+                "n_evaluations": fit.n_evaluations,
+                "notes": list(notes),
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fit ready for JSON; an infinite standard error becomes None."""
+        return {
+            "params": dict(self.params),
+            "standard_errors": {n: v if np.isfinite(v) else None for n, v in self.standard_errors.items()},
+            "log_likelihood": self.log_likelihood,
+            "log_covariance": self.log_covariance.tolist(),
+            "diagnostics": dict(self.diagnostics),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], *, model: str, names: Sequence[str]) -> StoredFit:
+        """Restore from `to_dict`.
+
+        Raises
+        ------
+        ModelError
+            If parts are missing, of another model, or not numbers.
+        """
+        if stored.get("model") != model:
+            raise ModelError(
+                f"A stored {model} must say so; this one says {stored.get('model')!r}.\n"
+                "Load it with the class that stored it."
+            )
+        try:
+            fit = cls(
+                params={name: float(stored["params"][name]) for name in names},
+                standard_errors={
+                    name: np.inf if stored["standard_errors"][name] is None else float(stored["standard_errors"][name])
+                    for name in names
+                },
+                log_likelihood=float(stored["log_likelihood"]),
+                log_covariance=np.array(stored["log_covariance"], dtype=float),
+                diagnostics=dict(stored["diagnostics"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"A stored {model} must hold its estimates; reading them: {error!r}.\nStore the model again."
+            ) from error
+        values = np.array(list(fit.params.values()))
+        if fit.log_covariance.shape != (len(names), len(names)) or not np.all(np.isfinite(values) & (values > 0)):
+            raise ModelError(
+                f"A stored {model} must hold positive parameters {list(names)} and their covariance.\n"
+                "Store the model again."
+            )
+        return fit

@@ -1,0 +1,233 @@
+"""The sections of the page, in reading order; one without content is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from crm_ml.report import figures
+from crm_ml.report.content import Headline, Note, PlanSummary, ReportContent
+from crm_ml.report.figures import Figure
+from crm_ml.report.glossary import COLUMNS, METRICS
+from crm_ml.report.numbers import kind_of, write_money
+from crm_ml.report.tables import Table, backtest_table, table
+
+__all__ = ["Section", "sections"]
+
+VALUE_BASIS = {
+    "assumed": "assumed: someone stated it, and no control group has measured it. The expected gain is as "
+    "good as that statement.",
+    "estimated": "estimated from past campaigns without a randomised control group. It may be credited with "
+    "customers who would have stayed anyway.",
+    "experiment": "measured against a randomised control group.",
+}
+
+READING = (
+    Note(
+        term="As of",
+        text="Every number was computed from events before this date only. Nothing at or after it was used.",
+    ),
+    Note(
+        term="Churn",
+        text="A customer churns when no purchase falls within the horizon after the date. A shop without "
+        "contracts never sees a customer leave; this is the observable stand-in.",
+    ),
+    Note(
+        term="Expected value",
+        text="The average outcome over many customers with the same history. Single customers will differ "
+        "widely from it; sums over groups are more reliable than any row.",
+    ),
+    Note(
+        term="Backtest",
+        text="Each predictor was trained on the past of several earlier dates and judged on what then "
+        "happened. It says how right the predictions were, not that the future resembles the past.",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One section of the page; `beside` sets its only figure next to its table or its text."""
+
+    id: str
+    title: str
+    lead: str
+    cards: Sequence[Headline] = ()
+    callout: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[Note] = ()
+    beside: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show below the title."""
+        return not (self.cards or self.figures or self.tables or self.notes)
+
+
+def sections(content: ReportContent) -> list[Section]:
+    """Return the sections that have something to show."""
+    made = (
+        _overview(content),
+        _data(content),
+        _accuracy(content),
+        _segments(content),
+        _concentration(content),
+        _contacts(content),
+        _plan(content),
+        _method(content),
+    )
+    return [section for section in made if not section.empty]
+
+
+def _overview(content: ReportContent) -> Section:
+    return Section(id="overview", title="Overview", lead=f"The shop as of {content.as_of}.", cards=content.headlines)
+
+
+def _data(content: ReportContent) -> Section:
+    tables = []
+    if content.data_counts is not None:
+        tables.append(_table(content.data_counts, "What the log holds", "Kind", content))
+    if content.dropped is not None and len(content.dropped):
+        tables.append(_table(content.dropped, "Rows left out, and why", "Reason", content))
+    marked = [Note(term="Fingerprint", text=content.fingerprint)] if content.fingerprint else []
+    return Section(
+        id="data",
+        title="What the data is",
+        lead=f"Period of the data: {content.period}. Every number below comes from these rows.",
+        tables=tables,
+        notes=marked,
+    )
+
+
+def _accuracy(content: ReportContent) -> Section:
+    drawn, tables, notes = [], [], []
+    if content.gains is not None:
+        drawn.append(figures.gains_figure(content.gains))
+    if content.calibration is not None:
+        drawn.append(figures.calibration_figure(content.calibration))
+    if content.backtest is not None:
+        metrics = _metrics(content.backtest)
+        drawn += [figures.backtest_figure(content.backtest, metric) for metric in metrics[:1]]
+        caption = "Backtest: the best of each group is set in bold"
+        tables.append(backtest_table(content.backtest, caption=caption, currency=content.currency))
+        notes += _meanings(metrics)
+    if content.tracking is not None and content.train_end is not None:
+        drawn.append(figures.tracking_figure(content.tracking, content.train_end))
+    if content.clv_holdout is not None:
+        caption = "Customer value in a holdout period, beside the peer"
+        tables.append(_table(content.clv_holdout, caption, "Model", content))
+        notes += [note for note in _meanings(list(content.clv_holdout.columns)) if note not in notes]
+    return Section(
+        id="accuracy",
+        title="How right the models were",
+        lead="Predictions made at earlier dates, compared with what then happened.",
+        figures=drawn,
+        tables=tables,
+        notes=notes,
+    )
+
+
+def _segments(content: ReportContent) -> Section:
+    frame = content.segments
+    return Section(
+        id="segments",
+        title="Segments",
+        lead="Customers grouped by how recently, how often and for how much they buy.",
+        figures=[] if frame is None else [figures.segments_figure(frame)],
+        tables=[] if frame is None else [_table(frame, "Segments in numbers", "Segment", content)],
+    )
+
+
+def _concentration(content: ReportContent) -> Section:
+    curve = content.concentration
+    return Section(
+        id="concentration",
+        title="Value concentration",
+        lead="How much of the value rests on how few customers.",
+        figures=[] if curve is None else [figures.concentration_figure(curve)],
+        tables=[] if curve is None else [_shares_table(curve, content)],
+        beside=True,
+    )
+
+
+def _contacts(content: ReportContent) -> Section:
+    frame = content.contacts
+    caption = "" if frame is None else f"The first {len(frame):,} customers of the plan"
+    return Section(
+        id="contacts",
+        title="Who to contact",
+        lead="The customers for whom an offer is expected to gain the most.",
+        tables=[] if frame is None else [_table(frame, caption, "Customer", content)],
+    )
+
+
+def _plan(content: ReportContent) -> Section:
+    drawn, tables = [], []
+    if content.comparison is not None:
+        drawn.append(figures.plan_figure(content.comparison, currency=content.currency))
+        tables.append(_table(content.comparison, "The plan beside simple rules, in numbers", "Rule", content))
+    if content.frontier is not None and content.plan is not None:
+        budget = content.plan.budget
+        drawn.append(figures.frontier_figure(content.frontier, budget, currency=content.currency))
+    return Section(
+        id="plan",
+        title="The plan",
+        lead="Where the budget goes, and how close to the best possible that is.",
+        cards=() if content.plan is None else _plan_cards(content.plan, content.currency),
+        callout=() if content.plan is None else _value_basis(content.plan),
+        figures=drawn,
+        tables=tables,
+    )
+
+
+def _method(content: ReportContent) -> Section:
+    return Section(
+        id="method",
+        title="How to read this",
+        lead="What the words mean, how the numbers were made, and what they cannot say.",
+        notes=[*READING, *content.notes],
+    )
+
+
+def _plan_cards(plan: PlanSummary, currency: str) -> list[Headline]:
+    def money(amount: float) -> str:
+        return write_money(amount, currency=currency)
+
+    return [
+        Headline(label="Spend", value=money(plan.spend), note=f"of a budget of {money(plan.budget)}"),
+        Headline(label="Customers contacted", value=f"{plan.contacts:,}"),
+        Headline(label="Expected gain", value=money(plan.expected_gain), note="net of the offers' cost"),
+        Headline(label="Upper bound", value=money(plan.upper_bound), note="of any plan within the budget"),
+        Headline(label="Gap", value=f"{plan.gap:.2%}", note="at most this far from the best plan"),
+    ]
+
+
+def _value_basis(plan: PlanSummary) -> list[str]:
+    by_basis: dict[str, list[str]] = {}
+    for offer, basis in plan.value_basis.items():
+        by_basis.setdefault(basis, []).append(f"“{offer}”")
+    return [f"The effect of {', '.join(names)} is {VALUE_BASIS[basis]}" for basis, names in by_basis.items()]
+
+
+def _shares_table(curve: pd.DataFrame, content: ReportContent) -> Table:
+    shares = np.array([0.01, 0.05, 0.1, 0.2, 0.5])
+    held = np.interp(shares, curve["customer_share"], curve["value_share"])
+    frame = pd.DataFrame({"value_share": held}, index=[f"top {share:.0%}" for share in shares])
+    return _table(frame, "Read off the curve", "Customers", content)
+
+
+def _metrics(results: pd.DataFrame) -> list[str]:
+    names = [name for name in results.columns if name not in ("predictor", "cutoff") and name not in COLUMNS]
+    return [str(name) for name in names if kind_of(results[name]) == "number"]
+
+
+def _meanings(names: Sequence[str]) -> list[Note]:
+    return [Note(term=METRICS[name].label, text=METRICS[name].meaning) for name in names if name in METRICS]
+
+
+def _table(frame: pd.DataFrame, caption: str, index: str, content: ReportContent) -> Table:
+    return table(frame, caption=caption, index=index, currency=content.currency)

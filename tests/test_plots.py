@@ -1,0 +1,243 @@
+"""Each display draws what its frame says, and leaves matplotlib's global state alone."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.dates import date2num
+from matplotlib.figure import Figure
+
+from crm_ml.errors import SchemaError
+from crm_ml.plots import (
+    BacktestDisplay,
+    CalibrationDisplay,
+    ConcentrationDisplay,
+    FrontierDisplay,
+    GainsDisplay,
+    PlanDisplay,
+    SegmentsDisplay,
+    TrackingDisplay,
+    draw_svg,
+)
+from crm_ml.plots.style import MARKS, marks, short_number
+
+CURVES = pd.DataFrame(
+    {
+        "predictor": ["model"] * 3 + ["recency"] * 3,
+        "contacted_share": [0.0, 0.5, 1.0] * 2,
+        "captured_share": [0.0, 0.8, 1.0, 0.0, 0.6, 1.0],
+    }
+)
+BINS = pd.DataFrame(
+    {
+        "predicted": [0.42, 0.65, 0.9],
+        "observed": [0.45, 0.6, 0.93],
+        "lower": [0.4, 0.55, 0.9],
+        "upper": [0.5, 0.65, 0.95],
+        "customers": [120, 300, 210],
+    }
+)
+WEEKS = pd.DataFrame(
+    {"actual": [12, 9, 11, 10], "expected": [11.5, 10.5, 9.5, 9.0]},
+    index=pd.date_range("2017-08-28", periods=4, freq="W-MON", name="week"),
+)
+TRAIN_END = pd.Timestamp("2017-09-11")
+RESULTS = pd.DataFrame(
+    {
+        "predictor": ["model", "recency"] * 2,
+        "cutoff": pd.to_datetime(["2017-08-01", "2017-08-01", "2017-09-01", "2017-09-01"]),
+        "auc": [0.81, 0.74, 0.82, 0.73],
+    }
+)
+SEGMENTS = pd.DataFrame({"customers": [10, 30], "spend": [600.0, 200.0]}, index=["loyal", "new"])
+CONCENTRATION = pd.DataFrame({"customer_share": [0.0, 0.2, 1.0], "value_share": [0.0, 0.6, 1.0]})
+FRONTIER = pd.DataFrame({"budget": [0.0, 1000.0, 2000.0], "expected_gain": [0.0, 900.0, 1300.0]})
+COMPARISON = pd.DataFrame(
+    {"expected_gain": [900.0, -150.0], "spend": [1000.0, 990.0]}, index=["plan", "everyone alike"]
+)
+
+DISPLAYS = {
+    "gains": lambda: GainsDisplay(CURVES),
+    "calibration": lambda: CalibrationDisplay(BINS),
+    "tracking": lambda: TrackingDisplay(WEEKS, TRAIN_END),
+    "backtest": lambda: BacktestDisplay(RESULTS, "auc"),
+    "segments": lambda: SegmentsDisplay(SEGMENTS),
+    "concentration": lambda: ConcentrationDisplay(CONCENTRATION),
+    "frontier": lambda: FrontierDisplay(FRONTIER, 1500.0, currency="$"),
+    "plan": lambda: PlanDisplay(COMPARISON, currency="$"),
+}
+
+
+def labelled(ax, label):
+    (line,) = (line for line in ax.lines if line.get_label() == label)
+    return line
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_drawing_leaves_global_state_alone(name):
+    settings, figures = mpl.rcParams.copy(), plt.get_fignums()
+    draw_svg(DISPLAYS[name](), name=name, description="a figure")
+    assert mpl.rcParams.copy() == settings
+    assert plt.get_fignums() == figures
+
+
+@pytest.mark.parametrize("name", DISPLAYS)
+def test_plot_draws_on_the_axes_given(name):
+    figure = Figure()
+    ax = figure.add_subplot()
+    display = DISPLAYS[name]()
+    assert display.plot(ax) is display
+    assert display.ax_ is ax
+    assert display.figure_ is figure
+    assert figure.axes == [ax]
+
+
+def test_gains_draws_each_predictor_and_the_diagonal():
+    ax = GainsDisplay(CURVES).plot().ax_
+    np.testing.assert_array_equal(labelled(ax, "model").get_ydata(), [0, 0.8, 1])
+    np.testing.assert_array_equal(labelled(ax, "recency").get_ydata(), [0, 0.6, 1])
+    np.testing.assert_array_equal(labelled(ax, "at random").get_xydata(), [[0, 0], [1, 1]])
+
+
+def test_calibration_draws_bins_intervals_and_counts():
+    display = CalibrationDisplay(BINS).plot()
+    (container,) = display.ax_.containers
+    points, _, (bars,) = container.lines
+    np.testing.assert_array_equal(points.get_xydata(), BINS[["predicted", "observed"]])
+    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, BINS[["lower", "upper"]], rtol=1e-12)
+    (counts,) = display.counts_ax_.collections
+    assert [segment[1, 1] for segment in counts.get_segments()] == BINS["customers"].tolist()
+
+
+def test_calibration_without_a_second_axes_draws_no_counts():
+    assert CalibrationDisplay(BINS).plot(Figure().add_subplot()).counts_ax_ is None
+
+
+def test_tracking_draws_weeks_running_totals_and_the_end_of_training():
+    display = TrackingDisplay(WEEKS, TRAIN_END).plot()
+    np.testing.assert_array_equal(labelled(display.ax_, "actual").get_ydata(), WEEKS["actual"])
+    np.testing.assert_array_equal(labelled(display.ax_, "expected").get_ydata(), WEEKS["expected"])
+    np.testing.assert_array_equal(labelled(display.cumulative_ax_, "expected").get_ydata(), [11.5, 22.0, 31.5, 40.5])
+    vertical = display.ax_.lines[-1]
+    assert date2num(vertical.get_xdata()).tolist() == [date2num(TRAIN_END)] * 2
+
+
+def test_backtest_draws_a_dot_per_predictor_and_cutoff_the_latest_filled():
+    ax = BacktestDisplay(RESULTS, "auc").plot().ax_
+    earlier, latest = labelled(ax, "2017-08-01"), labelled(ax, "2017-09-01")
+    np.testing.assert_array_equal(earlier.get_xydata(), [[0.81, 0], [0.74, 1]])
+    np.testing.assert_array_equal(latest.get_xydata(), [[0.82, 0], [0.73, 1]])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["model", "recency"]
+    assert earlier.get_markerfacecolor() == "white"
+    assert latest.get_markerfacecolor() != "white"
+
+
+def test_segments_draw_shares_not_totals():
+    bars = SegmentsDisplay(SEGMENTS).plot().ax_.patches
+    assert [bar.get_width() for bar in bars] == [0.75, 0.25, 0.25, 0.75]
+
+
+def test_segments_draw_the_value_asked_for():
+    segments = SEGMENTS.assign(clv=[10.0, 30.0])
+    ax = SegmentsDisplay(segments, value="clv").plot().ax_
+    assert [bar.get_width() for bar in ax.patches[:2]] == [0.25, 0.75]
+    assert ax.get_legend().get_texts()[0].get_text() == "share of clv"
+
+
+def test_concentration_reads_the_top_tenth_off_the_curve():
+    ax = ConcentrationDisplay(CONCENTRATION).plot().ax_
+    # between (0, 0) and (0.2, 0.6) the curve passes through (0.1, 0.3)
+    (mark,) = (line for line in ax.lines if "top 10%" in str(line.get_label()))
+    np.testing.assert_allclose(mark.get_xydata(), [[0.1, 0.3]], rtol=1e-12)
+    assert mark.get_label() == "top 10% of customers: 30% of the value"
+
+
+def test_frontier_marks_the_budget_on_the_line():
+    ax = FrontierDisplay(FRONTIER, 1500.0, currency="$").plot().ax_
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), FRONTIER)
+    np.testing.assert_allclose(ax.lines[-1].get_xydata(), [[1500.0, 1100.0]], rtol=1e-12)
+    assert ax.lines[-1].get_label() == "$1.5k spent: $1.1k expected gain"
+
+
+def test_plan_draws_gains_then_spend_and_labels_losses():
+    ax = PlanDisplay(COMPARISON, currency="$").plot().ax_
+    assert [bar.get_width() for bar in ax.patches] == [900.0, -150.0, 1000.0, 990.0]
+    assert [text.get_text() for text in ax.texts] == ["$900", "−$150", "$1k", "$990"]
+
+
+@pytest.mark.parametrize(
+    ("make", "column"),
+    [
+        (lambda: GainsDisplay(CURVES.drop(columns="captured_share")), "captured_share"),
+        (lambda: CalibrationDisplay(BINS.drop(columns="lower")), "lower"),
+        (lambda: TrackingDisplay(WEEKS.drop(columns="expected"), TRAIN_END), "expected"),
+        (lambda: BacktestDisplay(RESULTS, "brier"), "brier"),
+        (lambda: SegmentsDisplay(SEGMENTS, value="clv"), "clv"),
+        (lambda: ConcentrationDisplay(CONCENTRATION.drop(columns="value_share")), "value_share"),
+        (lambda: FrontierDisplay(FRONTIER.drop(columns="budget"), 1.0), "budget"),
+        (lambda: PlanDisplay(COMPARISON.drop(columns="spend")), "spend"),
+    ],
+)
+def test_a_missing_column_is_named(make, column):
+    with pytest.raises(SchemaError, match=f"need a column `{column}`"):
+        make()
+
+
+def test_series_differ_by_line_style_and_marker_and_not_by_colour_alone():
+    given = marks(f"series {i}" for i in range(len(MARKS)))
+    assert len({str(mark.linestyle) for mark in given.values()}) == len(MARKS)
+    assert len({mark.marker for mark in given.values()}) == len(MARKS)
+    assert len({mark.colour for mark in given.values()}) == len(MARKS)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999, "999"), (999.6, "1k"), (1000, "1k"), (-1234, "−1.23k"), (2.5e9, "2.5B"), (0.25, "0.25")],
+)
+def test_short_numbers_round_up_into_the_next_scale(value, text):
+    assert short_number(value) == text
+
+
+HOSTILE = r'$\frac{$ <script>"x" id="y"'
+
+
+@pytest.mark.parametrize(
+    "display",
+    [
+        GainsDisplay(CURVES.assign(predictor=HOSTILE)),
+        BacktestDisplay(RESULTS.assign(predictor=HOSTILE), "auc"),
+        SegmentsDisplay(SEGMENTS.rename(index={"new": HOSTILE})),
+    ],
+)
+def test_names_are_drawn_as_written_not_as_mathematics_or_markup(display):
+    element = draw_svg(display, name="figure", description=HOSTILE)
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", element)
+    assert HOSTILE in [html.unescape(text) for text in texts]
+    assert "<script" not in element
+    label = re.search(r'aria-label="([^"]*)"', element)
+    assert label is not None
+    assert html.unescape(label.group(1)) == HOSTILE
+
+
+def test_svg_is_the_same_under_any_settings_of_the_caller():
+    plain = draw_svg(TrackingDisplay(WEEKS, TRAIN_END), name="tracking", description="weeks")
+    with mpl.rc_context({"axes.linewidth": 5, "font.size": 30, "svg.fonttype": "path"}):
+        styled = draw_svg(TrackingDisplay(WEEKS, TRAIN_END), name="tracking", description="weeks")
+    assert plain == styled
+
+
+def test_svg_ids_carry_the_name_and_every_reference_resolves():
+    element = draw_svg(GainsDisplay(CURVES), name="gains", description="gains")
+    ids = re.findall(r'\sid="([^"]*)"', element)
+    references = re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', element)
+    assert len(ids) == len(set(ids))
+    assert all(name.startswith("gains-") for name in ids)
+    assert references
+    assert {one or other for one, other in references} <= set(ids)

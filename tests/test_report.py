@@ -1,0 +1,343 @@
+"""The report is one safe, valid, self-contained and reproducible page."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crm_ml.errors import CrmError, SchemaError
+from crm_ml.report import Headline, Note, PlanSummary, ReportContent, write_report
+from crm_ml.report.numbers import write_column, write_money
+from crm_ml.report.tables import backtest_table, table
+
+HOSTILE = "<script>alert('x')</script>"
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+SECTIONS = ("overview", "data", "accuracy", "segments", "concentration", "contacts", "plan", "method")
+
+BACKTEST = pd.DataFrame(
+    {
+        "predictor": ["churn model", "recency", "churn model", "recency"],
+        "cutoff": pd.to_datetime(["2017-08-01", "2017-08-01", "2017-09-01", "2017-09-01"]),
+        "customers": [900, 900, 951, 951],
+        "auc": [0.8, 0.7, 0.84, 0.72],
+        "brier": [0.16, 0.2, 0.18, 0.16],
+    }
+)
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and the text of the page; fails where tags are not balanced."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.headings: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+        assert not self.open, f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.append(data.strip())
+            if self.open and re.fullmatch("h[1-6]", self.open[-1]):
+                self.headings.append((self.open[-1], data.strip()))
+
+    def having(self, attribute: str) -> list[str]:
+        return [str(attrs[attribute]) for _, attrs in self.elements if attribute in attrs]
+
+
+@pytest.fixture(scope="module")
+def content():
+    rng = np.random.default_rng(7)
+    share = np.linspace(0, 1, 11)
+    weeks = pd.date_range("2017-06-05", periods=16, freq="W-MON")
+    return ReportContent(
+        title="Tea & Co",
+        as_of="1 October 2017",
+        made_by="crm_ml 0.1.0",
+        period="2 January 2016 – 30 September 2017",
+        currency="$",
+        headlines=[Headline(label="Customers", value="24,931", note="with a purchase")],
+        data_counts=pd.DataFrame(
+            {"rows": [201455, 24931], "first": [pd.Timestamp("2016-01-02"), pd.NaT]},
+            index=["transactions", "customers"],
+        ),
+        dropped=pd.DataFrame({"rows": [31]}, index=["`amount` was not finite"]),
+        fingerprint="sha256:9c1185a5",
+        backtest=BACKTEST,
+        gains=pd.DataFrame({"predictor": "churn model", "contacted_share": share, "captured_share": share**0.5}),
+        calibration=pd.DataFrame(
+            {
+                "predicted": [0.4, 0.8],
+                "observed": [0.42, 0.79],
+                "lower": [0.38, 0.75],
+                "upper": [0.46, 0.83],
+                "customers": [120, 300],
+            }
+        ),
+        tracking=pd.DataFrame({"actual": rng.poisson(40, 16), "expected": 40.0}, index=weeks),
+        train_end=weeks[10],
+        clv_holdout=pd.DataFrame({"mae": [38.2, 39.9], "gini": [0.51, 0.5]}, index=["BG/NBD", "lifetimes"]),
+        segments=pd.DataFrame({"customers": [10, 30], "spend": [6000.5, 200.0]}, index=["loyal", "new"]),
+        concentration=pd.DataFrame({"customer_share": share, "value_share": 1 - (1 - share) ** 3}),
+        contacts=pd.DataFrame(
+            {
+                "offer": ["coupon10", "call"],
+                "cost": [10.0, 25.0],
+                "churn_probability": [0.876, 0.5],
+                "clv": [310.0, 95.5],
+                "expected_gain": [11.7, -0.25],
+            },
+            index=pd.Index([HOSTILE, "C2"], name="customer_id"),
+        ),
+        plan=PlanSummary(
+            budget=50_000,
+            spend=49_990,
+            expected_gain=50_288,
+            upper_bound=50_301.5,
+            gap=0.000268,
+            contacts=3120,
+            value_basis={"coupon10": "assumed", "call": "experiment"},
+        ),
+        comparison=pd.DataFrame(
+            {"expected_gain": [50_288.0, -120.0], "spend": [49_990.0, 50_000.0]}, index=["plan", "top value"]
+        ),
+        frontier=pd.DataFrame({"budget": [0.0, 50_000.0, 1e5], "expected_gain": [0.0, 50_288.0, 6e4]}),
+        notes=[Note(term="Horizon", text="30 days.")],
+    )
+
+
+@pytest.fixture(scope="module")
+def text(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "new" / "report.html"
+    assert write_report(content, path) == path
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_every_section_is_there_in_order_and_linked(page):
+    ids = [attrs["id"] for tag, attrs in page.elements if tag == "section"]
+    assert ids == [f"{name}-section" for name in SECTIONS]
+    assert [link for link in page.having("href") if link.endswith("-section")] == [f"#{name}" for name in ids]
+
+
+@pytest.mark.parametrize(
+    ("section", "fields"),
+    [
+        (None, []),
+        ("overview", ["headlines"]),
+        ("data", ["dropped"]),
+        ("data", ["fingerprint"]),
+        ("accuracy", ["clv_holdout"]),
+        ("accuracy", ["calibration"]),
+        ("segments", ["segments"]),
+        ("concentration", ["concentration"]),
+        ("contacts", ["contacts"]),
+        ("plan", ["plan"]),
+    ],
+)
+def test_a_section_without_content_is_left_out(content, tmp_path, section, fields):
+    bare = ReportContent(title="Tea", as_of="today", made_by="crm_ml", period="2017", currency="$")
+    given = replace(bare, **{field: getattr(content, field) for field in fields})
+    page = Page(write_report(given, tmp_path / "report.html").read_text(encoding="utf-8"))
+    ids = [attrs["id"] for tag, attrs in page.elements if tag == "section"]
+    assert ids == [f"{name}-section" for name in SECTIONS if name in (section, "method")]
+
+
+def test_headings_start_at_one_and_skip_no_level(page):
+    levels = [int(tag[1]) for tag, _ in page.headings]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_every_figure_is_described_and_captioned(page):
+    drawings = [attrs for tag, attrs in page.elements if tag == "svg"]
+    assert len(drawings) == 8
+    assert all(attrs["role"] == "img" and len(str(attrs["aria-label"])) > 40 for attrs in drawings)
+    assert len([tag for tag, _ in page.elements if tag == "figcaption"]) == 8
+
+
+def test_a_hostile_customer_id_is_shown_as_text(page):
+    assert HOSTILE in page.texts
+    assert "script" not in [tag for tag, _ in page.elements]
+
+
+def test_nothing_comes_from_another_host(text, page):
+    assert not re.search(r"(?i)https?:|//[a-z]|@import|url\((?!#)", text)
+    assert page.having("src") == []
+    assert all(link.startswith("#") for link in page.having("href"))
+
+
+def test_ids_are_unique_and_every_reference_resolves(text, page):
+    ids = page.having("id")
+    assert len(ids) == len(set(ids))
+    named = [link.removeprefix("#") for link in page.having("href")] + page.having("aria-labelledby")
+    assert set(named + re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
+
+
+def test_equal_content_gives_equal_bytes_and_a_small_page(content, text, tmp_path):
+    again = write_report(content, tmp_path / "report.html").read_bytes()
+    assert again == text.encode()
+    assert len(again) < 500_000
+
+
+def test_language_and_escaped_title(text, page):
+    assert ("html", {"lang": "en"}) in page.elements
+    assert "<h1>Tea &amp; Co</h1>" in text
+
+
+def test_numbers_read_as_the_shop_writes_them(page):
+    for shown in ("201,455", "$6,000", "87.6%", "−$0.25", "0.03%", "−$120", "$49,990", "2016-01-02"):
+        assert shown in page.texts
+
+
+def test_the_basis_of_each_offer_is_spelled_out(text):
+    assert "The effect of “coupon10” is assumed:" in text
+    assert "The effect of “call” is measured against a randomised control group." in text
+
+
+def test_a_failed_report_leaves_the_old_one(content, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("old", encoding="utf-8")
+    broken = replace(content, gains=content.gains.drop(columns="captured_share"))
+    with pytest.raises(SchemaError, match="gains curves need a column `captured_share`"):
+        write_report(broken, path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_rename_leaves_no_unfinished_file(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    bare = ReportContent(title="Tea", as_of="today", made_by="crm_ml", period="2017", currency="$")
+    with pytest.raises(OSError, match=r"report\.html"):
+        write_report(bare, tmp_path / "report.html")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(("given", "needed"), [("tracking", "train_end"), ("frontier", "plan")])
+def test_content_that_needs_more_says_so(content, given, needed):
+    with pytest.raises(CrmError, match=f"`{given}` needs `{needed}`"):
+        replace(content, **{needed: None})
+
+
+def test_a_plan_with_an_unknown_basis_is_refused(content):
+    with pytest.raises(CrmError, match="`value_basis` must be 'assumed', 'estimated' or 'experiment'"):
+        replace(content.plan, value_basis={"coupon10": "uplift"})
+
+
+def test_backtest_table_puts_means_first_and_marks_the_best():
+    made = backtest_table(BACKTEST, caption="Backtest", currency="$")
+    assert [group.heading for group in made.groups] == [
+        "Mean over 2 cutoffs",
+        "Cutoff 2017-09-01",
+        "Cutoff 2017-08-01",
+    ]
+    means, latest, _ = made.groups
+    # (900 + 951) / 2 = 925.5, (0.8 + 0.84) / 2 = 0.82, (0.16 + 0.18) / 2 = 0.17, and so on
+    assert [[cell.text for cell in row] for row in means.rows] == [
+        ["churn model", "926", "0.820", "0.170"],
+        ["recency", "926", "0.710", "0.180"],
+    ]
+    assert [[cell.best for cell in row] for row in latest.rows] == [
+        [False, False, True, False],
+        [False, False, False, True],
+    ]
+
+
+def test_backtest_table_of_one_cutoff_has_no_mean():
+    one = BACKTEST[BACKTEST["cutoff"] == "2017-09-01"]
+    assert [group.heading for group in backtest_table(one, caption="", currency="").groups] == ["Cutoff 2017-09-01"]
+
+
+def test_values_that_read_the_same_are_equally_best():
+    close = BACKTEST.assign(auc=[0.80001, 0.80002, 0.7, 0.7])
+    latest, earlier = backtest_table(close, caption="", currency="").groups[1:]
+    assert [row[2].best for row in earlier.rows] == [True, True]
+    assert [row[2].best for row in latest.rows] == [True, True]
+
+
+def test_a_metric_nobody_could_compute_has_no_best():
+    made = backtest_table(BACKTEST.assign(auc=float("nan")), caption="", currency="")
+    assert [[row[2].text, row[2].best] for group in made.groups for row in group.rows] == [["–", False]] * 6
+
+
+def test_an_unknown_column_is_spelled_out_and_kept():
+    made = table(pd.DataFrame({"days_since_visit": [3]}, index=["C1"]), caption="", index="Id", currency="$")
+    assert [column.label for column in made.columns] == ["Id", "Days since visit"]
+    assert [cell.text for cell in made.groups[0].rows[0]] == ["C1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "written"),
+    [
+        ([999.994, -0.004], "money", ["$999.99", "$0.00"]),
+        ([1000, 0.4], "money", ["$1,000", "$0"]),
+        ([None, pd.NA, pd.NaT, float("nan")], "number", ["–"] * 4),
+        ([0.0123, 0.5], "number", ["0.012", "0.500"]),
+        ([-0.00004, -0.01], "share", ["0.0%", "−1.0%"]),
+        ([1234567], "count", ["1,234,567"]),
+        ([pd.Timestamp("2017-09-01 13:00")], "date", ["2017-09-01"]),
+    ],
+)
+def test_a_column_is_written_by_its_kind(values, kind, written):
+    assert write_column(values, kind, currency="$") == written
+
+
+def test_money_without_a_currency_is_a_bare_number():
+    assert write_money(12.5, currency="") == "12.50"
+
+
+def test_the_page_fits_a_phone(text, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    script = (
+        "onload = () => { const inside = document.querySelector('iframe').contentDocument;"
+        "const drawn = [...inside.querySelectorAll('svg')].filter(s => s.clientWidth > 300);"
+        "const root = inside.documentElement;"
+        "document.title = [root.scrollWidth - root.clientWidth, drawn.length].join() }"
+    )
+    frame = f'<iframe width="380" height="800" style="border:0" srcdoc="{html.escape(text)}"></iframe>'
+    wrapper = tmp_path / "wrapper.html"
+    wrapper.write_text(f"<!doctype html><meta charset=utf-8><script>{script}</script>{frame}", "utf-8")
+    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    quiet += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [browser, "--headless", *sandbox, *quiet, "--dump-dom", wrapper.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "<title>0,8</title>" in done.stdout
