@@ -31,14 +31,6 @@ from crm_ml.registry.kinds import KINDS
 from crm_ml.registry.store import _publish, session
 from crm_ml.registry.tracking import _experiment_id
 
-# Raised inside MLflow 3.17 while it is imported or writes an input example; nothing here causes them.
-EXPECTED = (
-    "The ``noload`` loader strategy is deprecated",  # its table definitions, under SQLAlchemy 2.1
-    ".*Any type hint is inferred as AnyType",  # its own chat schema, held back by MLflow unless errors
-    "Operation with range is deprecated",  # its look at an input example's columns, under pandas 3.1
-)
-pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in EXPECTED]
-
 TESTS = Path(__file__).parent
 DEFAULTS = {"horizon_days": 365.0, "annual_discount_rate": 0.1, "margin": 0.3}
 FRAME = pd.DataFrame(
@@ -109,9 +101,7 @@ def beaten(mlflow_environment: None, tmp_path_factory: pytest.TempPathFactory) -
             winner.execute("PRAGMA user_version = 7")
         link(fresh, database)
 
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), printing() as printed:
-        for message in EXPECTED:
-            warnings.filterwarnings("ignore", message=message)
+    with pytest.MonkeyPatch.context() as patch, printing() as printed:
         patch.setattr(os, "link", link_too_late)
         with session(store, create=True) as client:
             client.search_experiments()
@@ -133,9 +123,7 @@ def shop(
         "data_fingerprint": {"content_hash": "9f2c", "transactions": 1204, "cutoff": "2017-10-01"},
         "tags": {"host": "local"},
     }
-    with contextlib.chdir(cwd), printing() as printed, warnings.catch_warnings():
-        for message in EXPECTED:
-            warnings.filterwarnings("ignore", message=message)
+    with contextlib.chdir(cwd), printing() as printed:
         first, second = (
             track(
                 store,

@@ -58,9 +58,8 @@ def demo(directory: Directory = Path("models")) -> None:
             log,
             as_of="2018-01-01",
             offers=[
-                Offer("email", cost=0.10, save_rate=0.01),
-                Offer("coupon", cost=2.00, save_rate=0.05),
-                Offer("call", cost=8.00, save_rate=0.10),
+                Offer("coupon", cost=1.00, save_rate=0.04),
+                Offer("call", cost=6.00, save_rate=0.12),
             ],
             budget=500,
             annual_discount_rate=0.10,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import crm_ml
+from crm_ml import __version__
 from crm_ml.decisions import BudgetPlan, RFMSegments
 from crm_ml.evaluation import concentration_curve
 from crm_ml.events.log import CustomerLog
@@ -51,7 +51,7 @@ def write_review(
     content = ReportContent(
         title=title,
         as_of=f"{as_of:%Y-%m-%d}",
-        made_by=f"crm_ml {crm_ml.__version__}",
+        made_by=f"crm_ml {__version__}",
         period=f"{log.first:%Y-%m-%d} to {log.last:%Y-%m-%d}",
         currency=currency,
         headlines=_headlines(features, scores, plan, currency, value_horizon_days),

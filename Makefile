@@ -1,0 +1,68 @@
+# The environment is built once, by whichever target needs it first, and again when what it is made from changes.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types notebooks check clean
+MAKEFLAGS += --no-print-directory
+
+PYTHON :=
+ENVIRONMENT := .venv/.installed
+PIP_INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --constraint .ci/constraints.txt
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+install: $(ENVIRONMENT)  ## Create .venv with the package and its tools (PYTHON=... names the interpreter)
+
+demo: $(ENVIRONMENT)  ## Run the whole job on the sample, from log to report
+	@.venv/bin/crm-ml demo
+
+test: $(ENVIRONMENT)  ## Run the tests, the doctests and the README
+	@.venv/bin/python -m pytest
+
+lint: $(ENVIRONMENT)  ## Check rules and formatting
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+types: $(ENVIRONMENT)  ## Check types
+	@.venv/bin/mypy
+
+notebooks: $(ENVIRONMENT)  ## Execute every notebook, keeping nothing
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	IPYTHONDIR="$$out/ipython" PYDEVD_DISABLE_FILE_VALIDATION=1 \
+	.venv/bin/jupyter-nbconvert --execute --to notebook --output-dir "$$out" notebooks/*.ipynb
+
+check: lint types test notebooks  ## All of the above checks
+
+clean:  ## Remove the environment, caches and builds; models/ stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@find crm_ml tests notebooks data -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment counts as finished by one rename at the very end. One that was cut short is started anew.
+# Where there is no uv, pip fetches it into .venv: on this many packages pip itself takes some ten times as long.
+$(ENVIRONMENT): pyproject.toml .ci/constraints.txt
+	@set -e; \
+	runs() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+	if [ -e .venv/.unfinished ]; then rm -rf .venv; fi; \
+	echo "Installing crm_ml and its tools into .venv, which takes about a minute."; \
+	mkdir -p .venv; touch .venv/.unfinished; rm -f $@; \
+	if runs .venv/bin/python; then :; \
+	elif command -v uv >/dev/null; then \
+		uv venv --quiet --seed --allow-existing --python "$(or $(PYTHON),>=3.11)" .venv; \
+	else \
+		for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+			if runs "$$python"; then break; fi; python=; \
+		done; \
+		if [ -z "$$python" ]; then \
+			echo "crm_ml needs Python 3.11 or newer; found: $$($(or $(PYTHON),python3) --version 2>&1)." >&2; \
+			echo "Install one, or name it: make install PYTHON=/path/to/python3.12" >&2; \
+			exit 1; \
+		fi; \
+		"$$python" -m venv .venv; \
+	fi; \
+	uv=$$(command -v uv || echo .venv/bin/uv); \
+	if [ "$$uv" = .venv/bin/uv ]; then $(PIP_INSTALL) uv; fi; \
+	if ! "$$uv" pip install --quiet --python .venv/bin/python --constraint .ci/constraints.txt --editable '.[dev]'; then \
+		echo "uv could not do it; trying pip, which takes some minutes."; \
+		$(PIP_INSTALL) --editable '.[dev]'; \
+	fi; \
+	mv .venv/.unfinished $@

@@ -1,0 +1,233 @@
+"""From a shop's log to models, scores, plan and report, and what each step leaves behind."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import crm_ml
+from crm_ml import scoring
+from crm_ml.cli.app import app, main
+from crm_ml.errors import ModelError, SchemaError
+from crm_ml.registry import default_store, load_bundle
+
+AS_OF = "2024-11-01"
+MONEY = {"annual_discount_rate": 0.1, "margin": 0.3}
+OFFERS = [crm_ml.Offer("coupon", cost=1, save_rate=0.05), crm_ml.Offer("call", cost=6, save_rate=0.2)]
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return crm_ml.simulate(700, days=330, seed=5)
+
+
+@pytest.fixture(scope="module")
+def log(shop):
+    return crm_ml.CustomerLog(shop.transactions, shop.interactions, n_buckets=3)
+
+
+@pytest.fixture(scope="module")
+def job(log, tmp_path_factory):
+    steps = []
+    made = crm_ml.run_main_job(
+        log,
+        as_of=AS_OF,
+        offers=OFFERS,
+        budget=200,
+        directory=tmp_path_factory.mktemp("job") / "models",
+        title="A <shop>",
+        currency="$",
+        on_step=steps.append,
+        **MONEY,
+    )
+    assert steps[-1] == "write scores, plan and report"
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(job):
+    return job.report_path.parent
+
+
+def test_every_predictor_is_judged_at_every_cutoff(job):
+    churn = job.assessment.churn.metrics
+    assert churn.groupby("predictor").size().tolist() == [3, 3, 3, 3]
+    assert (churn["cutoff"] + pd.Timedelta(days=30) <= pd.Timestamp(AS_OF, tz="UTC")).all()
+    assert job.assessment.value.metrics["predictor"].tolist() == [
+        scoring.assessment.VALUE_MODEL,
+        "lifetimes",
+        "spend rate so far",
+    ]
+    assert job.assessment.fitted_until == pd.Timestamp("2024-08-01", tz="UTC")
+
+
+def test_our_value_model_and_lifetimes_find_the_same_maximum(job):
+    value = job.assessment.value.metrics.set_index("predictor")
+    ours, theirs = value.loc[scoring.assessment.VALUE_MODEL], value.loc["lifetimes"]
+    assert ours["mae"] == pytest.approx(theirs["mae"], rel=1e-3)
+
+
+def test_scores_cover_everyone_who_bought_before(job, shop):
+    bought = shop.transactions[(shop.transactions["timestamp"] < pd.Timestamp(AS_OF, tz="UTC"))]
+    assert job.scores.index.tolist() == sorted(bought.loc[bought["amount"] >= 0, "customer_id"].unique())
+    assert job.scores["churn_probability"].between(0, 1).all()
+    assert (job.scores["clv_lower"] <= job.scores["clv_upper"]).all()
+    pd.testing.assert_frame_equal(pd.read_parquet(job.scores_path), job.scores)
+
+
+def test_the_plan_keeps_to_the_budget_and_its_bound(job):
+    assert job.plan.spend <= job.plan.budget
+    assert job.plan.expected_gain <= job.plan.upper_bound
+    rules = scoring.compare_rules(job.plan)
+    assert rules.index[0] == "plan"
+    assert (rules["expected_gain"] <= job.plan.upper_bound).all()
+    pd.testing.assert_frame_equal(pd.read_parquet(job.plan_path), job.plan.assignments)
+
+
+def test_object_bundle_and_address_give_the_same_scores(job, log, folder):
+    store = default_store(folder)
+    for source in (job.trained.churn, job.trained.churn_bundle, "models:/churn@champion", "models:/churn/1"):
+        found = crm_ml.predict_churn(log, source, as_of=AS_OF, store=store)
+        pd.testing.assert_frame_equal(found, job.scores[found.columns])
+    for source in (job.trained.clv, job.trained.clv_bundle, "models:/clv@champion"):
+        found = crm_ml.predict_clv(log, source, as_of=AS_OF, store=store, **MONEY)
+        pd.testing.assert_frame_equal(found, job.scores[found.columns])
+
+
+def test_a_model_of_the_other_kind_is_refused(job, log):
+    with pytest.raises(ModelError, match="must be of kind 'churn'"):
+        crm_ml.predict_churn(log, job.trained.clv_bundle, as_of=AS_OF)
+
+
+def test_a_stranger_loads_the_champions(job, log, folder, tmp_path):
+    features = crm_ml.build_features(log, as_of=AS_OF, features=job.trained.churn.builders).head(20)
+    features.to_parquet(tmp_path / "features.parquet")
+    program = (
+        "import mlflow, pandas as pd\n"
+        "model = mlflow.pyfunc.load_model('models:/churn@champion')\n"
+        "model.predict(pd.read_parquet('features.parquet')).to_parquet('found.parquet')\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key in ("PATH", "PYTHONPATH", "LANG")}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        env=environment
+        | {
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder.resolve()}/mlflow.db",
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "HOME": str(tmp_path),
+        },
+    )
+    found = pd.read_parquet(tmp_path / "found.parquet")
+    expected = job.scores.loc[features.index, "churn_probability"]
+    np.testing.assert_allclose(found["churn_probability"], expected, rtol=0, atol=1e-12)
+
+
+def test_bundles_carry_evidence_and_no_customer(job, shop):
+    ids = set(shop.customers.index)
+    for path in (job.trained.churn_bundle, job.trained.clv_bundle):
+        bundle = load_bundle(path)
+        assert bundle.metadata["data_fingerprint"]["as_of"].startswith(AS_OF)
+        assert bundle.metadata["backtest"]
+        words = {
+            word for file in path.rglob("*.json") for word in re.findall(r"[\w-]+", file.read_text(encoding="utf-8"))
+        }
+        assert not ids & words
+
+
+def test_the_report_shows_every_part(job):
+    page = job.report_path.read_text(encoding="utf-8")
+    assert "A &lt;shop&gt;" in page
+    for part in ("How right the models were", "Segments", "Value concentration", "Who to contact", "The plan"):
+        assert part in page
+    assert page.count('<svg class="plot"') == 8
+    assert scoring.assessment.CHURN_MODEL in page
+
+
+def test_training_again_makes_version_2_the_champion(job, log, folder):
+    trained = scoring.train(log, job.assessment, directory=folder, **MONEY)
+    assert trained.churn_run.version == 2
+    again = crm_ml.predict_churn(log, "models:/churn@champion", as_of=AS_OF, store=default_store(folder))
+    pd.testing.assert_series_equal(again["churn_probability"], job.scores["churn_probability"])
+
+
+def test_without_a_model_the_default_is_fitted_and_said_so(log, caplog):
+    with caplog.at_level(logging.WARNING, logger="crm_ml"):
+        crm_ml.predict_clv(log, as_of=AS_OF, **MONEY)
+    assert "No model given" in caplog.text
+
+
+def test_nobody_before_as_of_is_said(job, log):
+    with pytest.raises(SchemaError, match=r"Scores need a purchase before `as_of` 2023"):
+        crm_ml.predict_churn(log, job.trained.churn, as_of="2023-01-01")
+
+
+def test_streamed_scores_equal_those_in_memory(job, log, tmp_path):
+    path = scoring.write_scores(
+        log, tmp_path / "out" / "scores.parquet", as_of=AS_OF, churn=job.trained.churn, clv=job.trained.clv, **MONEY
+    )
+    found = pd.read_parquet(path).set_index("customer_id").sort_index()
+    pd.testing.assert_frame_equal(found, job.scores)
+    assert [file.name for file in path.parent.iterdir()] == ["scores.parquet"]
+
+
+def test_a_failed_stream_leaves_the_old_file_and_nothing_else(job, log, tmp_path, monkeypatch):
+    path = tmp_path / "scores.parquet"
+    path.write_bytes(b"yesterday")
+
+    def fail(*_, **__):
+        raise RuntimeError("disk full")
+
+    monkeypatch.setattr(job.trained.clv, "predict", fail)
+    with pytest.raises(RuntimeError, match="disk full"):
+        scoring.write_scores(log, path, as_of=AS_OF, churn=job.trained.churn, clv=job.trained.clv, **MONEY)
+    assert path.read_bytes() == b"yesterday"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_log_too_short_to_judge_is_refused(log):
+    with pytest.raises(SchemaError, match="A backtest needs"):
+        scoring.assess(log, as_of="2024-05-01")
+
+
+@pytest.fixture
+def files(shop, tmp_path):
+    shop.transactions.rename(columns={"customer_id": "who"}).to_csv(tmp_path / "orders.csv", index=False)
+    shop.interactions.rename(columns={"customer_id": "who"}).to_parquet(tmp_path / "events.parquet")
+    log = ["--transactions", str(tmp_path / "orders.csv"), "--interactions", str(tmp_path / "events.parquet")]
+    return [*log, "--column", "who=customer_id", "--as-of", AS_OF, "--margin", "0.3", "--annual-discount-rate", "0.1"]
+
+
+def test_the_command_trains_scores_and_reports(files, job, tmp_path, capsys):
+    models = ["--directory", str(tmp_path / "models")]
+    app(["train", *files, *models], standalone_mode=False)
+    assert "models:/churn@champion is version 1" in capsys.readouterr().out
+    app(["score", *files, *models, "--out", str(tmp_path / "scores.parquet")], standalone_mode=False)
+    found = pd.read_parquet(tmp_path / "scores.parquet").set_index("customer_id").sort_index()
+    np.testing.assert_allclose(found["churn_probability"], job.scores["churn_probability"], rtol=0, atol=1e-12)
+    page = tmp_path / "report.html"
+    plan = ["--offer", "coupon:1:0.05", "--offer", "call:6:0.2", "--budget", "200"]
+    app(["report", *files, *models, *plan, "--out", str(page)], standalone_mode=False)
+    assert "Who to contact" in page.read_text(encoding="utf-8")
+
+
+def test_the_command_ends_bad_input_with_its_message(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["crm-ml", "score", *files, "--out", "x", "--churn", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "ModelError" in capsys.readouterr().err
+
+
+def test_every_command_has_help(capsys):
+    for command in ("demo", "train", "score", "report"):
+        app([command, "--help"], standalone_mode=False)
+        assert Path(__file__).name not in capsys.readouterr().out
