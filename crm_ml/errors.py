@@ -28,9 +28,7 @@ class ModelError(CrmError):
     """A stored model is missing, damaged or of another kind than asked for."""
 
 
-def rows_break_rule(
-    rule: str, *, broken: int, total: int, rows: Sequence[int], what: str, remedy: str
-) -> str:
+def rows_break_rule(rule: str, *, broken: int, total: int, rows: Sequence[int], what: str, remedy: str) -> str:
     """Word a broken rule about rows, with their positions as evidence.
 
     >>> print(rows_break_rule("`amount` must be finite.", broken=3, total=1204, rows=[17, 88, 402],

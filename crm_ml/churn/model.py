@@ -84,8 +84,9 @@ class ChurnModel:
             The log is too short to leave a calibration window apart from the training windows, or
             everyone or no one churned.
         """
-        panel = self.design.panel(log, as_of=as_of, features=self.features)
-        self._builders = for_event_types(self.features, log.event_types)
+        earliest = self.design.cutoffs(log, as_of=as_of)[0]
+        self._builders = for_event_types(self.features, log.event_types_before(earliest))
+        panel = self.design.panel(log, as_of=as_of, features=self._builders)
         return self._fit_panel(panel, calibrate_at=panel.index.unique("cutoff").max())
 
     def _fit_panel(self, panel: pd.DataFrame, *, calibrate_at: pd.Timestamp) -> Self:
@@ -138,7 +139,8 @@ class ChurnModel:
         NotFittedError, SchemaError
             The model is not fitted; a column is missing or not numeric.
         """
-        calibrated = self.calibration_(raw_probability(self._fitted(), self._matrix(features)))
+        raw = raw_probability(self._fitted(), self._matrix(features))
+        calibrated = self.calibration_(raw)
         return pd.DataFrame(
             {
                 "churn_probability": calibrated.probability,

@@ -81,11 +81,9 @@ def backtest(
     Raises
     ------
     SchemaError
-        A predictor leaves out a customer it is judged on.
+        A predictor leaves out a customer it is judged on, or repeats one.
     """
-    panel = build_panel(
-        log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=()
-    )
+    panel = build_panel(log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=())
     predictions = panel[[target]].rename(columns={target: "actual"})
     for cutoff in panel.index.unique("cutoff"):
         judged = predictions.index[predictions.index.get_level_values("cutoff") == cutoff]
@@ -95,8 +93,7 @@ def backtest(
             found = predictor.fit(log, as_of=cutoff).forecast(log, as_of=cutoff, horizon_days=horizon_days)
             predictions.loc[judged, name] = _aligned(found, customers, name=name)
     metrics = [
-        {"predictor": name, "cutoff": cutoff, "customers": len(rows)}
-        | _METRICS[target](rows["actual"], rows[name])
+        {"predictor": name, "cutoff": cutoff, "customers": len(rows)} | _METRICS[target](rows["actual"], rows[name])
         for cutoff, rows in predictions.groupby("cutoff")
         for name in predictors
     ]
@@ -104,6 +101,12 @@ def backtest(
 
 
 def _aligned(found: pd.Series, customers: pd.Index, *, name: str) -> Any:
+    repeated = int(found.index.duplicated().sum())
+    if repeated:
+        raise SchemaError(
+            f"A predictor must forecast each customer once; {name!r} repeated {repeated:,}.\n"
+            "Return one row per customer_id."
+        )
     absent = customers.difference(found.index)
     if len(absent):
         raise SchemaError(

@@ -7,11 +7,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import beta
 
+from crm_ml.errors import SchemaError
+from crm_ml.evaluation.metrics import mean_over_ties
+
 __all__ = ["calibration_bins", "concentration_curve", "gains_curve"]
 
 
 def gains_curve(churned: npt.ArrayLike, probability: npt.ArrayLike, *, points: int = 101) -> pd.DataFrame:
     """Return the share of churners reached when the riskiest share of customers is contacted.
+
+    Customers with equal probabilities are reached in no order: the curve is straight among them.
 
     Parameters
     ----------
@@ -93,11 +98,14 @@ def calibration_bins(
     )
 
 
-def _captured(
-    value: npt.ArrayLike, order_by: npt.ArrayLike, share: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    amounts = np.asarray(value, dtype=np.float64)
-    order = np.argsort(-np.asarray(order_by, dtype=np.float64), kind="stable")
-    held = np.concatenate([[0.0], np.cumsum(amounts[order])])
+def _captured(value: npt.ArrayLike, order_by: npt.ArrayLike, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    amounts, rank = np.asarray(value, dtype=np.float64), np.asarray(order_by, dtype=np.float64)
+    if not (amounts >= 0).all() or not amounts.sum() > 0:
+        raise SchemaError(
+            f"A curve of shares needs values of at least 0 that do not add up to 0; {int((amounts > 0).sum()):,} of "
+            f"{len(amounts):,} are above 0.\nClip them, or choose customers with some."
+        )
+    order = np.argsort(-rank, kind="stable")
+    held = np.concatenate([[0.0], np.cumsum(mean_over_ties(amounts, rank)[order])])
     reached: npt.NDArray[np.float64] = np.interp(share * len(amounts), np.arange(len(held)), held / held[-1])
     return reached

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from crm_ml.errors import SchemaError
 
-__all__ = ["churn_metrics", "value_metrics"]
+__all__ = ["churn_metrics", "mean_over_ties", "value_metrics"]
 
 Float = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def churn_metrics(churned: npt.ArrayLike, probability: npt.ArrayLike) -> dict[st
         ``auc``, ``average_precision``, ``brier``, ``log_loss``; ``calibration_error``, the mean absolute
         difference between predicted and observed share over ten bins of equal size; ``calibration_bias``,
         mean prediction − observed share; ``lift_10``, the churn rate among the riskiest 10 % over the
-        base rate.
+        base rate. Customers with equal predictions count at their mean, so row order never matters.
 
     Examples
     --------
@@ -43,15 +43,16 @@ def churn_metrics(churned: npt.ArrayLike, probability: npt.ArrayLike) -> dict[st
             f"{len(actual):,} left.\nChoose a window in which both occur."
         )
     safe = np.clip(predicted, 1e-15, 1 - 1e-15)
+    expected = mean_over_ties(actual, predicted)
     riskiest = np.argsort(-predicted, kind="stable")[: max(1, round(len(predicted) / 10))]
     return {
         "auc": float(metrics.roc_auc_score(actual, predicted)),
         "average_precision": float(metrics.average_precision_score(actual, predicted)),
         "brier": float(np.mean((predicted - actual) ** 2)),
         "log_loss": float(metrics.log_loss(actual, safe)),
-        "calibration_error": _calibration_error(actual, predicted, bins=10),
+        "calibration_error": _calibration_error(expected, predicted, bins=10),
         "calibration_bias": float(predicted.mean() - actual.mean()),
-        "lift_10": float(actual[riskiest].mean() / actual.mean()),
+        "lift_10": float(expected[riskiest].mean() / actual.mean()),
     }
 
 
@@ -68,11 +69,11 @@ def value_metrics(actual: npt.ArrayLike, predicted: npt.ArrayLike) -> dict[str, 
         ``mae`` and ``rmse`` in that unit; ``bias``, total predicted / total actual − 1;
         ``top_decile_capture``, the share of all actual value that came from the tenth of customers with
         the highest prediction; ``gini``, the Gini coefficient of the predicted order over that of the
-        perfect order (1 is perfect, 0 random).
+        perfect order (1 is perfect, 0 random). Customers with equal predictions count at their mean.
 
     Examples
     --------
-    >>> value_metrics([0.0, 10.0, 30.0], [10.0, 10.0, 28.0])["bias"]
+    >>> round(value_metrics([0.0, 10.0, 30.0], [10.0, 10.0, 28.0])["bias"], 6)
     0.2
     """
     truth, guess = _pair(actual, predicted, name="predicted")
@@ -83,9 +84,20 @@ def value_metrics(actual: npt.ArrayLike, predicted: npt.ArrayLike) -> dict[str, 
         "mae": float(np.mean(np.abs(guess - truth))),
         "rmse": float(np.sqrt(np.mean((guess - truth) ** 2))),
         "bias": float(guess.sum() / total - 1) if total else float("nan"),
-        "top_decile_capture": float(truth[best].sum() / total) if total else float("nan"),
+        "top_decile_capture": float(mean_over_ties(truth, guess)[best].sum() / total) if total else float("nan"),
         "gini": _gini(truth, guess) / perfect if perfect else float("nan"),
     }
+
+
+def mean_over_ties(values: Float, order_by: Float) -> Float:
+    """Return the values with each replaced by the mean over all that `order_by` does not tell apart.
+
+    >>> mean_over_ties(np.array([1.0, 0.0, 1.0]), np.array([0.5, 0.5, 0.9])).tolist()
+    [0.5, 0.5, 1.0]
+    """
+    _, group = np.unique(order_by, return_inverse=True)
+    means: Float = (np.bincount(group, weights=values) / np.bincount(group))[group]
+    return means
 
 
 def _pair(actual: npt.ArrayLike, predicted: npt.ArrayLike, *, name: str) -> tuple[Float, Float]:
@@ -109,5 +121,6 @@ def _calibration_error(actual: Float, predicted: Float, *, bins: int) -> float:
 
 
 def _gini(truth: Float, order_by: Float) -> float:
-    captured = np.cumsum(truth[np.argsort(-order_by, kind="stable")]) / truth.sum() if truth.sum() else truth
+    expected = mean_over_ties(truth, order_by)
+    captured = np.cumsum(expected[np.argsort(-order_by, kind="stable")]) / truth.sum() if truth.sum() else truth
     return float(captured.mean() - (len(truth) + 1) / (2 * len(truth)))

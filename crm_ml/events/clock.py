@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ def moment(when: Moment, *, name: str = "as_of") -> int:
     True
     """
     try:
-        parsed = pd.Timestamp(when)
+        parsed = pd.NaT if isinstance(when, Real) else pd.Timestamp(when)
     except (ValueError, TypeError) as error:
         raise SchemaError(out_of_range(name, when, "be a date or a date and time")) from error
     if pd.isna(parsed):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import duckdb
 
 from crm_ml.errors import SchemaError, missing_column, rows_break_rule
-from crm_ml.events.sources import Source
+from crm_ml.events.sources import Source, unreadable
 
 __all__ = ["INTERACTIONS", "TRANSACTIONS", "Table", "check_mapping", "rename", "stage"]
 
@@ -98,19 +98,23 @@ def stage(
     parsed = {column: _parse(source, column) for column in table.required + table.optional}
     selected = ", ".join(f"{sql} AS {column}" for column, sql in parsed.items())
     given = _given_text(source, "value") if "value" in parsed else "NULL"
-    checks = [("customer_id", "coalesce(customer_id, '') = ''"), ("timestamp", "timestamp IS NULL")]
+    checks = [("customer_id", "customer_id IS NULL"), ("timestamp", "timestamp IS NULL")]
     if table is TRANSACTIONS:
         checks += [("amount", "amount IS NULL OR isnan(amount)"), ("amount_finite", "isinf(amount)")]
     else:
-        checks += [("event_type", "coalesce(event_type, '') = ''")]
+        checks += [("event_type", "event_type IS NULL")]
         checks += [("value", "isinf(value) OR (value IS NULL AND given_value IS NOT NULL)")]
     if as_of is not None:
         checks += [("future", f"timestamp >= {as_of}")]
     cases = " ".join(f"WHEN {test} THEN '{rule}'" for rule, test in checks)
-    connection.execute(
+    query = (
         f"CREATE TEMP TABLE staged_{table.name} AS SELECT *, CASE {cases} END AS broken "
         f"FROM (SELECT {selected}, {given} AS given_value FROM {source.scan})"
     )
+    try:
+        connection.execute(query)
+    except (duckdb.InvalidInputException, duckdb.IOException) as error:
+        raise unreadable(table.name, error) from error
     return _judge(connection, table, drop=drop)
 
 
@@ -160,16 +164,16 @@ def _parse(source: Source, column: str) -> str:
             'Convert epochs with pd.to_datetime(x, unit="s").',
         )
         instant = f"TRY_CAST({name} AS TIMESTAMPTZ)"
-        return f"CASE WHEN isfinite({instant}) THEN epoch_us({instant}) END"
+        return f"CASE WHEN {instant} BETWEEN '0001-01-02' AND '9999-12-30' THEN epoch_us({instant}) END"
     if column in ("amount", "value"):
         _require(kind, _NUMBER, column, "be a number", "Convert the column.")
         number = f"TRY_CAST({name} AS DOUBLE)"
         return f"CASE WHEN NOT isnan({number}) THEN {number} END"
+    text = f"CAST({name} AS VARCHAR)"
     if kind in ("FLOAT", "DOUBLE"):
-        integer = f"CAST(CAST({name} AS HUGEINT) AS VARCHAR)"
-        whole = f"CASE WHEN {name} = trunc({name}) THEN {integer} ELSE CAST({name} AS VARCHAR) END"
-        return f"CASE WHEN isfinite({name}) THEN {whole} END"
-    return f"CAST({name} AS VARCHAR)"
+        integer = f"CASE WHEN {name} = trunc({name}) THEN CAST(TRY_CAST({name} AS HUGEINT) AS VARCHAR) END"
+        return f"CASE WHEN isfinite({name}) THEN coalesce({integer}, {text}) END"
+    return f"CASE WHEN trim({text}) <> '' THEN {text} END"
 
 
 def _given_text(source: Source, column: str) -> str:

@@ -65,9 +65,9 @@ class LocalHost:
         )
         self.n_buckets = n_buckets or 1 + rows // EVENTS_PER_BUCKET
         self.connection.execute(
-            "CREATE TABLE event_types AS SELECT event_type AS name, "
+            "CREATE TABLE event_types AS SELECT event_type AS name, min(timestamp) AS first, "
             "CAST(row_number() OVER (ORDER BY event_type) - 1 AS SMALLINT) AS code "
-            "FROM (SELECT DISTINCT event_type FROM staged_interactions WHERE broken IS NULL)"
+            "FROM staged_interactions WHERE broken IS NULL GROUP BY event_type"
         )
         bucket = f"CAST(md5_number_lower(customer_id) % {self.n_buckets} AS INTEGER) AS bucket, customer_id"
         self.connection.execute(
@@ -82,18 +82,16 @@ class LocalHost:
         )
         self.connection.execute("DROP TABLE staged_transactions; DROP TABLE staged_interactions")
 
-    def event_types(self) -> tuple[str, ...]:
-        """Return the event types of the log, sorted."""
-        return tuple(
-            name for (name,) in self.connection.execute("SELECT name FROM event_types ORDER BY code").fetchall()
-        )
+    def event_types(self) -> dict[str, int]:
+        """Return the event types of the log, sorted, each with its first moment."""
+        return dict(self.connection.execute("SELECT name, first FROM event_types ORDER BY code").fetchall())
 
     def map(self, kernel: Callable[[Bucket], Result], *, keep_returns: bool) -> Iterator[Result]:
         """Yield the kernel's result for every bucket, in order, computing on all threads.
 
         At most one bucket per thread is under way or waiting to be taken.
         """
-        types = self.event_types()
+        types = tuple(self.event_types())
 
         def run(number: int) -> Result:
             bucket = self._read(number, event_types=types, keep_returns=keep_returns)

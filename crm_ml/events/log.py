@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Integral
 from typing import Any, Literal, TypeVar
 
 import pandas as pd
@@ -82,8 +83,8 @@ class CustomerLog:
             raise SchemaError(out_of_range("returns", returns, 'be "net" or "ignore"'))
         if on_invalid not in ("raise", "drop"):
             raise SchemaError(out_of_range("on_invalid", on_invalid, 'be "raise" or "drop"'))
-        if n_buckets is not None and n_buckets < 1:
-            raise SchemaError(out_of_range("n_buckets", n_buckets, "be at least 1"))
+        if n_buckets is not None and not (isinstance(n_buckets, Integral) and n_buckets >= 1):
+            raise SchemaError(out_of_range("n_buckets", n_buckets, "be a whole number of at least 1"))
         self.returns = returns
         self._host = LocalHost(memory_limit=memory_limit, threads=threads, timezone=timezone)
         connection = self._host.connection
@@ -92,10 +93,11 @@ class CustomerLog:
             given[INTERACTIONS] = interactions
         sources = {table: open_source(connection, data, name=table.name) for table, data in given.items()}
         check_mapping(columns or {}, sources)
-        sources.setdefault(INTERACTIONS, open_source(connection, _NO_INTERACTIONS, name=INTERACTIONS.name))
+        if INTERACTIONS not in sources:
+            sources[INTERACTIONS] = open_source(connection, _NO_INTERACTIONS, name=INTERACTIONS.name)
         self.dropped = self._stage(sources, columns or {}, as_of, on_invalid)
         self._host.arrange(n_buckets=n_buckets)
-        self.event_types = self._host.event_types()
+        self.event_types = tuple(self._host.event_types())
         self._describe()
 
     def _stage(
@@ -128,6 +130,11 @@ class CustomerLog:
     def end(self) -> pd.Timestamp:
         """The first midnight UTC after the last transaction: the latest sensible `as_of`."""
         return stamp(midnight_after(moment(self.last)))
+
+    def event_types_before(self, when: Moment) -> tuple[str, ...]:
+        """Return the event types that had occurred before a moment, sorted."""
+        end = moment(when, name="when")
+        return tuple(name for name, first in self._host.event_types().items() if first < end)
 
     def map(self, kernel: Callable[[Bucket], Result]) -> Iterator[Result]:
         """Yield a kernel's result for every bucket of customers, in a stable order.
@@ -201,7 +208,7 @@ def monthly_cutoffs(log: CustomerLog, *, last: Moment | None = None, history_day
     --------
     >>> import crm_ml
     >>> monthly_cutoffs(crm_ml.load_sample(), last="2017-06-15").strftime("%Y-%m-%d").tolist()
-    ['2017-04-01', '2017-05-01', '2017-06-01']
+    ['2017-05-01', '2017-06-01']
     """
     earliest = stamp(moment(log.first) + round(history_days * DAY))
     latest = stamp(moment(log.end if last is None else last, name="last"))

@@ -50,10 +50,12 @@ def open_source(connection: duckdb.DuckDBPyConnection, data: Any, *, name: str) 
     Raises
     ------
     SchemaError
-        The kind is not known, no file matches, or two columns have the same name.
+        The kind is not known, no file matches or can be read, CSV headers differ, or two columns have the
+        same name.
     """
-    if isinstance(data, str | Path) or (isinstance(data, Sequence) and not hasattr(data, "columns")):
-        columns, scan = _scan_files(data, name=name)
+    paths = [data] if isinstance(data, str | Path) else data
+    if isinstance(paths, list | tuple) and all(isinstance(path, str | Path) for path in paths):
+        columns, scan = _scan_files(paths, name=name)
     else:
         table = _as_arrow(data, name=name)
         columns = list(table.column_names)
@@ -63,18 +65,24 @@ def open_source(connection: duckdb.DuckDBPyConnection, data: Any, *, name: str) 
     try:
         relation = connection.sql(f"SELECT * FROM {scan}")
     except (duckdb.Error, OSError) as error:
-        raise SchemaError(f"{name} could not be read: {error}\nGive readable Parquet or CSV files.") from error
+        raise unreadable(name, error) from error
     columns = columns or list(relation.columns)
     aliases = ", ".join(f"c{i}" for i in range(len(columns)))
     return Source(tuple(columns), tuple(str(t) for t in relation.types), f"{scan} AS source({aliases})")
 
 
-def _scan_files(paths: Any, *, name: str) -> tuple[list[str], str]:
+def unreadable(name: str, error: Exception) -> SchemaError:
+    """Word a failure to read; only the first line of the reader's own words, the rest may quote rows."""
+    said = str(error).partition("\n")[0]
+    return SchemaError(f"{name} could not be read: {said}\nGive readable Parquet files, or CSV files in UTF-8.")
+
+
+def _scan_files(paths: Sequence[str | Path], *, name: str) -> tuple[list[str], str]:
     """Return the CSV header (empty for Parquet) and the table function that reads the files."""
     files: list[str] = []
-    for pattern in [paths] if isinstance(paths, str | Path) else paths:
+    for pattern in paths:
         text = str(pattern)
-        found = [text] if "://" in text else sorted(glob.glob(text, recursive=True))
+        found = [text] if "://" in text or Path(text).exists() else sorted(glob.glob(text, recursive=True))
         if not found:
             raise SchemaError(f"{name}: no file matches {text!r}.\nGive a path or glob of Parquet or CSV files.")
         files += found
@@ -82,13 +90,29 @@ def _scan_files(paths: Any, *, name: str) -> tuple[list[str], str]:
     if all(file.endswith((".parquet", ".pq")) for file in files):
         return [], f"read_parquet({listed}, union_by_name = true)"
     if all(file.endswith((".csv", ".csv.gz")) for file in files):
-        header = _csv_header(files[0])
+        header = _shared_header(files, name=name)
         _refuse_duplicates(header, name=name)
-        return header, f"read_csv({listed}, header = true, all_varchar = true, delim = ',')"
+        texts = ", ".join(f"c{i}: 'VARCHAR'" for i in range(len(header)))
+        dialect = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"'"
+        return header, f"read_csv({listed}, {dialect}, columns = {{{texts}}})"
     raise SchemaError(
         f"{name}: files must all be .parquet, or all .csv or .csv.gz; got {sorted(set(files))[:3]}.\n"
         "Load other formats with pandas or Polars and pass the frame."
     )
+
+
+def _shared_header(files: Sequence[str], *, name: str) -> list[str]:
+    try:
+        headers = [_csv_header(file) for file in files]
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(name, error) from error
+    for file, header in zip(files, headers, strict=True):
+        if not header or header != headers[0]:
+            raise SchemaError(
+                f"{name}: CSV files must all have the same header; {files[0]!r} has {headers[0]}, "
+                f"{file!r} has {header}.\nGive them the same columns in the same order."
+            )
+    return headers[0]
 
 
 def _csv_header(file: str) -> list[str]:
@@ -100,7 +124,10 @@ def _csv_header(file: str) -> list[str]:
 def _as_arrow(data: Any, *, name: str) -> pa.Table:
     if isinstance(data, pd.DataFrame):
         _refuse_duplicates([str(column) for column in data.columns], name=name)
-        return pa.Table.from_pandas(_plain(data), preserve_index=False)
+        try:
+            return pa.Table.from_pandas(_plain(data), preserve_index=False)
+        except pa.ArrowException as error:
+            raise unreadable(name, error) from error
     if isinstance(data, pa.RecordBatchReader):
         return data.read_all()
     if isinstance(data, duckdb.DuckDBPyRelation):
@@ -121,8 +148,13 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with an index that holds columns made plain and columns of mixed objects as text."""
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     plain = frame.reset_index(level=named) if named else frame
-    mixed = [column for column in plain.columns if plain[column].dtype == object]
-    return plain.astype(dict.fromkeys(mixed, "string")).rename(columns=str)
+    kinds: dict[Any, Any] = {}
+    for column, kind in plain.dtypes.items():
+        if pd.api.types.is_object_dtype(kind):
+            kinds[column] = "string"
+        elif isinstance(kind, pd.DatetimeTZDtype):  # pyarrow's own conversion uses what pandas 3.1 deprecates
+            kinds[column] = pd.ArrowDtype(pa.timestamp(kind.unit, "UTC"))
+    return plain.astype(kinds).rename(columns=str)
 
 
 def _refuse_duplicates(columns: list[str], *, name: str) -> None:

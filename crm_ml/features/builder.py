@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crm_ml.errors import ModelError, SchemaError
+from crm_ml.features.labels import LABEL_COLUMNS
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float
 
@@ -53,7 +54,7 @@ class FeatureBuilder(Protocol):
     """Builds features of every customer in a bucket from what was known at the cutoff.
 
     A frozen dataclass with two methods; its fields are its settings. A builder with a field
-    ``event_types`` that is None is given those of the log.
+    ``event_types`` that is None is given those that had occurred by the first cutoff.
     """
 
     def describe(self) -> Sequence[Feature]:
@@ -95,10 +96,8 @@ def builders_from_specs(stored: Sequence[Mapping[str, Any]]) -> tuple[FeatureBui
     return tuple(made)
 
 
-def for_event_types(
-    builders: Sequence[FeatureBuilder], event_types: tuple[str, ...]
-) -> tuple[FeatureBuilder, ...]:
-    """Return the builders with open event types set, refusing two features of one name."""
+def for_event_types(builders: Sequence[FeatureBuilder], event_types: tuple[str, ...]) -> tuple[FeatureBuilder, ...]:
+    """Return the builders with open event types set, refusing names that are taken."""
 
     def closed(builder: Any) -> FeatureBuilder:
         is_open = getattr(builder, "event_types", event_types) is None
@@ -109,9 +108,10 @@ def for_event_types(
     names = [feature.name for b in ready for feature in b.describe()]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SchemaError(
-            f"Feature names must be unique. Built twice: {twice}.\nChange a builder or leave one out."
-        )
+        raise SchemaError(f"Feature names must be unique. Built twice: {twice}.\nChange a builder or leave one out.")
+    taken = sorted({*LABEL_COLUMNS, "customer_id", "cutoff"} & set(names))
+    if taken:
+        raise SchemaError(f"Feature names must leave a panel's own columns free. Taken: {taken}.\nRename them.")
     return ready
 
 
@@ -137,8 +137,8 @@ def catalogue(builders: Sequence[FeatureBuilder], event_types: tuple[str, ...] =
     Examples
     --------
     >>> from crm_ml.features import RFM
-    >>> catalogue([RFM()]).loc["recency_days", ["unit", "missing", "churn"]].tolist()
-    ['days', 'never', 1]
+    >>> catalogue([RFM()]).loc["recency_days", ["unit", "formula", "missing"]].tolist()
+    ['days', 'cutoff − last purchase', 'never']
     """
     rows = [feature for builder in for_event_types(builders, event_types) for feature in builder.describe()]
     return pd.DataFrame([dataclasses.asdict(feature) for feature in rows]).set_index("name")

@@ -28,7 +28,7 @@ class InteractionDecline:
     window_days : length of a window.
     earlier_windows : number of windows before the recent one.
     half_life_days : half-life of the decayed count.
-    event_types : the types to build for; None means those of the log.
+    event_types : the types to build for; None means those that had occurred by the first cutoff.
     """
 
     window_days: int = 30
@@ -38,7 +38,7 @@ class InteractionDecline:
 
     def __post_init__(self) -> None:
         for name in ("window_days", "earlier_windows", "half_life_days"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:
                 raise SchemaError(out_of_range(name, getattr(self, name), "be above 0"))
 
     def describe(self) -> tuple[Feature, ...]:

@@ -51,7 +51,7 @@ def build_features(
     >>> import crm_ml
     >>> found = build_features(crm_ml.load_sample(), as_of="2017-10-01", features=[RFM()])
     >>> found.loc["1", ["frequency", "orders_30d"]].tolist()
-    [51.0, 7.0]
+    [33.0, 7.0]
     """
     frames = [frame for frame in iter_features(log, as_of=as_of, features=features) if len(frame)]
     if not frames:
@@ -67,7 +67,7 @@ def iter_features(
 ) -> Iterator[pd.DataFrame]:
     """Yield the frame of `build_features` bucket by bucket, for logs that do not fit in memory."""
     cutoff = moment(as_of)
-    builders = for_event_types(features, log.event_types)
+    builders = for_event_types(features, log.event_types_before(stamp(cutoff)))
     gap = float(population_gap_days(log, [cutoff])[0])
 
     def kernel(bucket: Bucket) -> pd.DataFrame:
@@ -90,7 +90,8 @@ def build_panel(
     Parameters
     ----------
     log : the log.
-    cutoffs : moments; features use events before each, labels those at or after it.
+    cutoffs : moments; features use events before each, labels those at or after it. Event types that occur
+        only after the first cutoff get no columns.
     horizon_days : length of the label window.
     lookback_days : only customers who bought within so many days before the cutoff; None means all who
         ever bought.
@@ -114,7 +115,7 @@ def build_panel(
     >>> import crm_ml
     >>> panel = build_panel(crm_ml.load_sample(), cutoffs=["2017-10-01", "2017-11-01"], horizon_days=30)
     >>> panel.groupby("cutoff")["churned"].size().tolist()
-    [2446, 2453]
+    [2446, 2452]
     """
     at = sorted({moment(cutoff, name="cutoffs") for cutoff in cutoffs})
     horizon = days(horizon_days, name="horizon_days")
@@ -126,7 +127,7 @@ def build_panel(
             f"Every label window must lie within the log, which ends {log.end}; the window of cutoff "
             f"{stamp(at[-1])} ends {stamp(at[-1] + horizon)}.\nLeave it out or shorten `horizon_days`."
         )
-    builders = for_event_types(features, log.event_types)
+    builders = for_event_types(features, log.event_types_before(stamp(at[0])))
     gaps = population_gap_days(log, at)
 
     def kernel(bucket: Bucket) -> list[pd.DataFrame]:

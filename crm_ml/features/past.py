@@ -24,8 +24,8 @@ class PurchaseDays:
     offsets : (n + 1,) int64, customer i owns rows offsets[i]:offsets[i + 1].
     time : (m,) int64, moment of the day's first purchase in microseconds.
     day : (m,) int64, days since 1970.
-    spend : (m,) float64, net money from that purchase until the next purchase day: a return lowers the
-        purchase day before it.
+    spend : (m,) float64, net money from that moment until the next purchase day: a return lowers the
+        purchase day before it, or of the same moment.
     """
 
     offsets: Int
@@ -56,7 +56,7 @@ class Past:
     Attributes
     ----------
     cutoff : microseconds since 1970 UTC.
-    population_gap_days : median gap between purchase days over all customers at the cutoff; NaN without any.
+    population_gap_days : median over customers of the latest gap between purchase days; NaN without any.
     event_types : names that `interactions.event_type` points to.
     transactions, interactions : see `crm_ml.events`.
     """
@@ -107,8 +107,11 @@ def purchase_days(transactions: Transactions) -> PurchaseDays:
     day = transactions.time[bought] // DAY
     first = np.ones(len(bought), dtype=bool)
     first[1:] = (owner[bought][1:] != owner[bought][:-1]) | (day[1:] != day[:-1])
+    fresh = np.ones(len(owner), dtype=bool)
+    fresh[1:] = (owner[1:] != owner[:-1]) | (transactions.time[1:] != transactions.time[:-1])
+    moment_begins = np.maximum.accumulate(np.where(fresh, np.arange(len(owner)), 0))
     opens = np.zeros(len(owner), dtype=bool)
-    opens[bought[first]] = True
+    opens[moment_begins[bought[first]]] = True
     begins = opens.copy()
     begins[transactions.offsets[:-1][np.diff(transactions.offsets) > 0]] = True
     at = np.flatnonzero(begins)

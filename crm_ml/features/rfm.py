@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY
 from crm_ml.features.builder import Feature, register_builder
 from crm_ml.features.past import Past
@@ -27,6 +28,11 @@ class RFM:
 
     windows_days: tuple[int, ...] = (30, 90, 365)
     half_lives_days: tuple[int, ...] = (14, 60)
+
+    def __post_init__(self) -> None:
+        for name in ("windows_days", "half_lives_days"):
+            if not all(count > 0 for count in getattr(self, name)):
+                raise SchemaError(out_of_range(name, getattr(self, name), "hold numbers of days above 0"))
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
@@ -86,9 +92,7 @@ class PurchaseSummary:
             Feature("frequency", "purchase days", "distinct days with a purchase − 1", "≥ 0"),
             Feature("recency", "days", "last − first purchase day", "0 … T"),
             Feature("T", "days", "last day before the cutoff − first purchase day", "≥ 0"),
-            Feature(
-                "monetary_value", "currency", "mean net spend of repeat purchase days", "0 without a repeat"
-            ),
+            Feature("monetary_value", "currency", "mean net spend of repeat purchase days", "0 without a repeat"),
         )
 
     def build(self, past: Past) -> dict[str, Float]:
@@ -102,7 +106,5 @@ class PurchaseSummary:
             "frequency": frequency,
             "recency": last - first,
             "T": (past.cutoff - 1) // DAY - first,
-            "monetary_value": np.divide(
-                repeat_spend, frequency, out=np.zeros(len(past)), where=frequency > 0
-            ),
+            "monetary_value": np.divide(repeat_spend, frequency, out=np.zeros(len(past)), where=frequency > 0),
         }

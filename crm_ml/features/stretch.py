@@ -39,9 +39,9 @@ class IntervalStretch:
     prior_gaps: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.last_gaps < 1:
+        if not self.last_gaps >= 1:
             raise SchemaError(out_of_range("last_gaps", self.last_gaps, "be at least 1"))
-        if self.prior_gaps <= 0:
+        if not self.prior_gaps > 0:
             raise SchemaError(out_of_range("prior_gaps", self.prior_gaps, "be above 0"))
 
     def describe(self) -> tuple[Feature, ...]:
@@ -51,21 +51,17 @@ class IntervalStretch:
         return (
             Feature("gaps", "gaps", "number of gaps between purchase days", "≥ 0"),
             Feature("usual_gap_days", "days", usual, "≥ 1", never),
-            Feature(
-                "interval_stretch", "ratio", "days since last purchase day / usual gap − 1", "> −1", never, 1
-            ),
+            Feature("interval_stretch", "ratio", "days since last purchase day / usual gap − 1", "> −1", never, 1),
             Feature(
                 "last_gaps_stretch",
                 "ratio",
-                f"last {last} gaps / usual gap of those before − 1",
+                f"last {last} gaps, shrunk to the usual gap of those before / that usual gap − 1",
                 "> −1",
                 never,
             ),
             Feature("gap_trend", "log days per gap", "slope of log gap on its number, shrunk to 0", "any"),
             Feature("gap_spread", "log days", "standard deviation of log gaps, shrunk to 0", "≥ 0"),
-            Feature(
-                "longer_gaps_share", "share", "(own gaps longer than the open one + ½) / (gaps + 1)", "0 … 1"
-            ),
+            Feature("longer_gaps_share", "share", "(own gaps longer than the open one + ½) / (gaps + 1)", "0 … 1"),
         )
 
     def build(self, past: Past) -> dict[str, Float]:
@@ -93,9 +89,9 @@ class IntervalStretch:
 
 
 def population_gap_days(log: CustomerLog, cutoffs: Sequence[int]) -> Float:
-    """Return the median gap in days over all customers, as known at each cutoff.
+    """Return the median over customers of their latest gap in days, as known at each cutoff.
 
-    Counted in whole days, so that neither buckets nor threads leave a trace.
+    One gap per customer, so that frequent buyers do not speak for all. Counted in whole days, so that neither buckets nor threads leave a trace.
 
     Parameters
     ----------
@@ -110,12 +106,13 @@ def population_gap_days(log: CustomerLog, cutoffs: Sequence[int]) -> Float:
 
     def count(bucket: Bucket) -> Int:
         gaps = Past(bucket, int(edges[-1])).gaps
-        known_at = np.searchsorted(edges, gaps.closed_at, side="right")
-        length = np.minimum(gaps.days, LONGEST_GAP_DAYS).astype(np.int64)
-        cells = np.bincount(
-            known_at * (LONGEST_GAP_DAYS + 1) + length, minlength=len(edges) * (LONGEST_GAP_DAYS + 1)
-        )
-        return cells.reshape(len(edges), -1).cumsum(axis=0)
+        lengths = np.minimum(gaps.days, LONGEST_GAP_DAYS).astype(np.int64)
+        counts = np.zeros((len(edges), LONGEST_GAP_DAYS + 1), dtype=np.int64)
+        for row, edge in enumerate(edges):
+            known = count_per(gaps.closed_at < edge, gaps.offsets).astype(np.int64)
+            latest = (gaps.offsets[:-1] + known - 1)[known > 0]
+            counts[row] = np.bincount(lengths[latest], minlength=LONGEST_GAP_DAYS + 1)
+        return counts
 
     counted = sum(log.map(count), start=np.zeros((len(edges), LONGEST_GAP_DAYS + 1), dtype=np.int64))
     return np.array([_median(row) for row in counted])

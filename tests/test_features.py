@@ -1,0 +1,390 @@
+"""Features and labels against a twin in plain Python, written from their documentation."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from histories import awkward_shop
+
+import crm_ml
+from crm_ml.errors import ModelError, SchemaError
+from crm_ml.events import CustomerLog
+from crm_ml.features import (
+    DEFAULT_FEATURES,
+    RFM,
+    Feature,
+    InteractionDecline,
+    IntervalStretch,
+    Past,
+    PurchaseSummary,
+    build_features,
+    build_panel,
+    catalogue,
+    register_builder,
+)
+from crm_ml.features.builder import builders_from_specs, specs
+
+NAN = float("nan")
+CUTOFFS = ["2024-03-01", "2024-02-29", "2023-07-14 13:37:00", "1971-05-01", "2100-03-01"]
+KINDS = ("cart", "e-mail open", "view")
+
+
+class Money(NamedTuple):
+    time: pd.Timestamp
+    amount: float
+    opens: bool
+
+
+def merged(lines: pd.DataFrame) -> list[Money]:
+    """Sum the lines of an order at one moment; its first moment of zero or more is the purchase."""
+    summed: dict[tuple[pd.Timestamp, str], float] = {}
+    fields = zip(lines["timestamp"], lines["amount"], lines["order_id"], strict=True)
+    for position, (time, amount, order_id) in enumerate(fields):
+        key = (time, order_id if isinstance(order_id, str) else f"alone {position}")
+        summed[key] = summed.get(key, 0.0) + amount
+    seen: set[str] = set()
+    rows = []
+    for (time, order), total in sorted(summed.items()):
+        rows.append(Money(time, total, total >= 0 and order not in seen))
+        if total >= 0:
+            seen.add(order)
+    return rows
+
+
+def days_between(later: pd.Timestamp, earlier: pd.Timestamp) -> float:
+    return (later - earlier) / pd.Timedelta(days=1)
+
+
+def bought_on(rows: list[Money]) -> list[pd.Timestamp]:
+    """Give the first purchase of every day with one."""
+    firsts: dict[pd.Timestamp, pd.Timestamp] = {}
+    for row in rows:
+        if row.opens:
+            firsts.setdefault(row.time.floor("D"), row.time)
+    return sorted(firsts.values())
+
+
+def gaps_of(rows: list[Money]) -> list[int]:
+    bought = [time.floor("D") for time in bought_on(rows)]
+    return [(later - earlier).days for earlier, later in itertools.pairwise(bought)]
+
+
+def rfm(rows: list[Money], cutoff: pd.Timestamp) -> dict[str, float]:
+    times = [row.time for row in rows if row.opens]
+    paid = sum(row.amount for row in rows if row.amount > 0)
+    back = -sum(row.amount for row in rows if row.amount < 0)
+    found = {
+        "recency_days": days_between(cutoff, max(times)),
+        "tenure_days": days_between(cutoff, min(times)),
+        "frequency": len(bought_on(rows)) - 1,
+        "monetary": (paid - back) / len(bought_on(rows)),
+        "spend": paid - back,
+        "returned_share": back / paid if paid else NAN,
+    }
+    for window in (30, 90, 365):
+        start = cutoff - pd.Timedelta(days=window)
+        found[f"orders_{window}d"] = sum(time >= start for time in times)
+        found[f"spend_{window}d"] = sum(row.amount for row in rows if row.time >= start)
+    for half_life in (14, 60):
+        found[f"orders_decayed_{half_life}d"] = sum(0.5 ** (days_between(cutoff, t) / half_life) for t in times)
+    return found
+
+
+def summary(rows: list[Money], cutoff: pd.Timestamp) -> dict[str, float]:
+    bought = bought_on(rows)
+    repeats = []
+    for number, begins in enumerate(bought[1:], start=1):
+        ends = bought[number + 1] if number + 1 < len(bought) else cutoff
+        repeats.append(sum(row.amount for row in rows if begins <= row.time < ends))
+    last_day = (cutoff - pd.Timedelta(1, "us")).floor("D")
+    return {
+        "frequency": len(bought) - 1,
+        "recency": (bought[-1].floor("D") - bought[0].floor("D")).days,
+        "T": (last_day - bought[0].floor("D")).days,
+        "monetary_value": statistics.fmean(repeats) if repeats else 0.0,
+    }
+
+
+def stretch(rows: list[Money], cutoff: pd.Timestamp, typical: float) -> dict[str, float]:
+    last, prior = 3, 2.0
+    logs = [math.log(gap) for gap in gaps_of(rows)]
+    n, before, recent = len(logs), logs[:-last], logs[-last:]
+    usual = math.exp((sum(logs) + prior * math.log(typical)) / (n + prior))
+    base = (sum(before) + prior * math.log(typical)) / (len(before) + prior)
+    open_days = days_between(cutoff, bought_on(rows)[-1])
+    mean = sum(logs) / n if n else 0.0
+    squares = sum((number - (n - 1) / 2) ** 2 for number in range(n))
+    return {
+        "gaps": n,
+        "usual_gap_days": usual,
+        "interval_stretch": open_days / usual - 1,
+        "last_gaps_stretch": math.exp(sum(x - base for x in recent) / (len(recent) + prior)) - 1,
+        "gap_trend": sum((at - (n - 1) / 2) * (x - mean) for at, x in enumerate(logs)) / (squares + 1),
+        "gap_spread": math.sqrt(sum((x - mean) ** 2 for x in logs) / (n + 1)),
+        "longer_gaps_share": (sum(gap > open_days for gap in gaps_of(rows)) + 0.5) / (n + 1),
+    }
+
+
+def decline(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for kind in KINDS:
+        ago = [days_between(cutoff, time) for time in events.loc[events["event_type"] == kind, "timestamp"]]
+        recent, earlier = sum(a <= 30 for a in ago), sum(30 < a <= 120 for a in ago)
+        found[f"{kind}_30d"] = recent
+        found[f"{kind}_decline"] = recent / ((earlier + 1) / (3 + 1)) - 1
+        found[f"{kind}_decayed"] = sum(0.5 ** (a / 30) for a in ago)
+        found[f"days_since_{kind}"] = min(ago, default=NAN)
+    return found
+
+
+def labels(rows: list[Money], cutoff: pd.Timestamp, horizon_days: int) -> dict[str, float]:
+    ahead = [row for row in rows if cutoff <= row.time < cutoff + pd.Timedelta(days=horizon_days)]
+    bought = len({row.time.floor("D") for row in ahead if row.opens})
+    return {
+        "purchase_days_ahead": bought,
+        "spend_ahead": sum(row.amount for row in ahead),
+        "churned": float(bought == 0),
+    }
+
+
+def twin(bought: pd.DataFrame, acted: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, dict[str, float]]:
+    whole = {str(name): merged(lines) for name, lines in bought.groupby("customer_id")}
+    past = {name: [row for row in rows if row.time < cutoff] for name, rows in whole.items()}
+    typical = float(np.median([gaps_of(rows)[-1] for rows in past.values() if gaps_of(rows)]))
+    return {
+        name: rfm(rows, cutoff)
+        | stretch(rows, cutoff, typical)
+        | decline(acted[(acted["customer_id"] == name) & (acted["timestamp"] < cutoff)], cutoff)
+        | summary(rows, cutoff)
+        | labels(whole[name], cutoff, 20)
+        for name, rows in past.items()
+        if any(row.opens for row in rows)
+    }
+
+
+@pytest.mark.parametrize("when", CUTOFFS)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_feature_and_label_agrees_with_its_documentation(seed: int, when: str) -> None:
+    cutoff = pd.Timestamp(when)
+    bought, acted = awkward_shop(seed, cutoff=cutoff, n_customers=80)
+    expected = pd.DataFrame.from_dict(twin(bought, acted, cutoff), orient="index").sort_index()
+    log = CustomerLog(bought, acted, n_buckets=3)
+    panel = build_panel(log, cutoffs=[cutoff], horizon_days=20, features=[*DEFAULT_FEATURES]).droplevel("cutoff")
+    summaries = build_features(log, as_of=cutoff, features=[PurchaseSummary()])
+    found = panel.join(summaries.drop(columns="frequency"))
+    assert found.index.tolist() == expected.index.tolist()
+    assert set(found.columns) - {"horizon_days", "label_end"} == set(expected.columns)
+    np.testing.assert_allclose(
+        found[expected.columns].to_numpy(), expected.to_numpy(), rtol=1e-9, atol=1e-9, equal_nan=True
+    )
+    assert summaries["frequency"].tolist() == expected["frequency"].tolist()
+    assert (summaries["recency"] <= summaries["T"]).all()
+
+
+def test_the_awkward_shop_is_awkward() -> None:
+    cutoff = pd.Timestamp("2024-02-29")
+    bought, acted = awkward_shop(1, cutoff=cutoff, n_customers=80)
+    expected = twin(bought, acted, cutoff)
+    assert (bought["timestamp"] == cutoff).any()
+    assert (bought["timestamp"] == cutoff - pd.Timedelta(days=30)).any()
+    assert (acted["timestamp"] == cutoff).any()
+    assert (bought["amount"] == 0).any()
+    assert bought.duplicated(["customer_id", "timestamp"]).any()
+    assert len(expected) < bought["customer_id"].nunique()
+    assert set(acted["customer_id"]) - set(bought["customer_id"])
+    assert min(row["frequency"] for row in expected.values()) == 0
+    assert any(lines["amount"].iloc[0] < 0 for _, lines in bought.sort_values("timestamp").groupby("customer_id"))
+
+
+def test_only_those_who_bought_within_the_lookback_are_in_the_panel() -> None:
+    cutoff = pd.Timestamp("2024-03-01")
+    bought, acted = awkward_shop(5, cutoff=cutoff, n_customers=80)
+    whole = {str(name): merged(lines) for name, lines in bought.groupby("customer_id")}
+    start = cutoff - pd.Timedelta(days=30)
+    expected = sorted(n for n, rows in whole.items() if any(r.opens and start <= r.time < cutoff for r in rows))
+    panel = build_panel(CustomerLog(bought, acted), cutoffs=[cutoff], horizon_days=20, lookback_days=30)
+    assert panel.index.get_level_values("customer_id").tolist() == expected
+    assert 0 < len(expected) < len(twin(bought, acted, cutoff))
+
+
+def tiny() -> CustomerLog:
+    times = ["2024-01-01", "2024-01-11", "2024-03-01"]
+    return CustomerLog(pd.DataFrame({"customer_id": ["a", "a", "b"], "timestamp": times, "amount": 1.0}))
+
+
+def test_a_panel_is_the_features_of_each_cutoff_and_labels_reach_exactly_to_the_end() -> None:
+    cutoff = pd.Timestamp("2024-03-01", tz="UTC")
+    bought, acted = awkward_shop(7, cutoff=cutoff.tz_localize(None), n_customers=60)
+    log = CustomerLog(bought, acted)
+    cutoffs = [cutoff - pd.Timedelta(days=40), cutoff]
+    panel = build_panel(log, cutoffs=cutoffs[::-1], horizon_days=10)
+    assert panel.index.unique("cutoff").tolist() == cutoffs
+    for at in cutoffs:
+        alone = build_features(log, as_of=at)
+        part = panel[panel.index.get_level_values("cutoff") == at].droplevel("cutoff")
+        pd.testing.assert_frame_equal(part[alone.columns], alone, check_exact=True)
+        assert (part["label_end"] == at + pd.Timedelta(days=10)).all()
+        assert (part["horizon_days"] == 10.0).all()
+
+
+def test_the_last_label_window_ends_with_the_log() -> None:
+    assert len(build_panel(tiny(), cutoffs=["2024-02-21"], horizon_days=10)) == 1
+    with pytest.raises(SchemaError, match=r"Every label window must lie within the log, which ends 2024-03-02"):
+        build_panel(tiny(), cutoffs=["2024-02-22"], horizon_days=10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cutoffs": []}, "`cutoffs` must be one or more different moments"),
+        ({"cutoffs": ["2024-02-01", "2024-02-01T00:00Z"]}, "`cutoffs` must be one or more different moments"),
+        ({"cutoffs": ["soon"]}, "`cutoffs` must be a date or a date and time; got 'soon'"),
+        ({"horizon_days": 0}, "`horizon_days` must be a positive number of days; got 0"),
+        ({"horizon_days": float("inf")}, "`horizon_days` must be a positive number of days"),
+        ({"lookback_days": -1}, "`lookback_days` must be a positive number of days; got -1"),
+        ({"lookback_days": 3}, "A panel needs customers who bought before a cutoff"),
+        ({"cutoffs": ["2024-01-01"]}, "A panel needs customers who bought before a cutoff"),
+    ],
+)
+def test_a_panel_that_cannot_be_is_told(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        given: dict[str, Any] = {"cutoffs": ["2024-02-01"], "horizon_days": 10} | settings
+        build_panel(tiny(), **given)
+
+
+def test_features_need_a_purchase_strictly_before() -> None:
+    with pytest.raises(SchemaError, match="Features need a purchase before `as_of` 2024-01-01"):
+        build_features(tiny(), as_of="2024-01-01")
+    assert len(build_features(tiny(), as_of="2024-01-01 00:00:00.000001")) == 1
+
+
+@pytest.mark.parametrize(
+    ("builder", "settings", "message"),
+    [
+        (RFM, {"windows_days": (30, 0)}, "`windows_days` must hold numbers of days above 0"),
+        (RFM, {"half_lives_days": (0,)}, "`half_lives_days` must hold numbers of days above 0"),
+        (IntervalStretch, {"last_gaps": 0}, "`last_gaps` must be at least 1; got 0"),
+        (IntervalStretch, {"prior_gaps": 0.0}, "`prior_gaps` must be above 0"),
+        (IntervalStretch, {"prior_gaps": NAN}, "`prior_gaps` must be above 0"),
+        (InteractionDecline, {"window_days": 0}, "`window_days` must be above 0"),
+        (InteractionDecline, {"earlier_windows": -1}, "`earlier_windows` must be above 0"),
+        (InteractionDecline, {"half_life_days": NAN}, "`half_life_days` must be above 0"),
+    ],
+)
+def test_settings_outside_their_domain_are_refused(builder: type, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        builder(**settings)
+
+
+def test_settings_change_the_columns_they_name() -> None:
+    found = build_features(
+        tiny(),
+        as_of="2024-01-21",
+        features=[RFM(windows_days=(10,), half_lives_days=(10,)), IntervalStretch(last_gaps=1)],
+    )
+    assert found.loc["a", "orders_10d"] == 1
+    assert found.loc["a", "orders_decayed_10d"] == pytest.approx(0.5 + 0.25)
+    assert "orders_30d" not in found.columns
+
+
+def test_every_column_is_documented_and_every_documented_column_is_built() -> None:
+    cutoff = pd.Timestamp("2024-03-01")
+    log = CustomerLog(*awkward_shop(1, cutoff=cutoff, n_customers=40))
+    for builders in (DEFAULT_FEATURES, [PurchaseSummary()], [InteractionDecline(window_days=7)]):
+        documented = catalogue(builders, log.event_types)
+        found = build_features(log, as_of=cutoff, features=builders)
+        assert found.columns.tolist() == documented.index.tolist()
+        assert (documented.loc[found.isna().any(), "missing"] != "never").all()
+        assert documented[["unit", "formula", "range", "missing"]].map(bool).all(axis=None)
+        assert set(documented["churn"]) <= {-1, 0, 1}
+
+
+@register_builder
+@dataclass(frozen=True)
+class Weekend:
+    """Orders on weekends: a builder of somebody else."""
+
+    scale: float = 1.0
+    days: tuple[int, ...] = (5, 6)
+
+    def describe(self) -> tuple[Feature, ...]:
+        return (Feature("weekend_orders", "orders", "orders on Saturday and Sunday", "≥ 0"),)
+
+    def build(self, past: Past) -> Mapping[str, Any]:
+        weekday = (past.purchases.time // 86_400_000_000 + 3) % 7
+        hits = np.concatenate([[0], np.cumsum(np.isin(weekday, self.days))])
+        return {"weekend_orders": self.scale * np.diff(hits[past.purchases.offsets])}
+
+
+def test_a_builder_of_ones_own_works() -> None:
+    cutoff = pd.Timestamp("2024-03-01")
+    bought, acted = awkward_shop(2, cutoff=cutoff, n_customers=40)
+    found = build_features(CustomerLog(bought, acted), as_of=cutoff, features=[Weekend()])["weekend_orders"]
+    for name, lines in bought.groupby("customer_id"):
+        days = [row.time.weekday() for row in merged(lines) if row.opens and row.time < cutoff]
+        assert found.get(name, 0.0) == sum(day >= 5 for day in days)
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A builder that keeps no promise."""
+
+    described: tuple[str, ...]
+    built: tuple[str, ...]
+    surplus: int = 0
+
+    def describe(self) -> list[Feature]:
+        return [Feature(name, "one", "nothing", "0") for name in self.described]
+
+    def build(self, past: Past) -> Mapping[str, Any]:
+        return dict.fromkeys(self.built, np.zeros(len(past) + self.surplus))
+
+
+@pytest.mark.parametrize(
+    ("builders", "message"),
+    [
+        ([Odd(("x",), ("y",))], r"Odd\.build must return an array of length 2 for each of \['x'\]; got \{'y'"),
+        ([Odd(("x",), ("x", "y"))], r"Odd\.build must return an array"),
+        ([Odd(("x", "y"), ("x",))], r"Odd\.build must return an array"),
+        ([Odd(("x",), ("x",), surplus=1)], r"length 2 for each of \['x'\]; got \{'x': \(3,\)\}"),
+        ([Odd(("x",), ("x",)), Odd(("x",), ("x",))], r"Feature names must be unique\. Built twice: \['x'\]"),
+        ([RFM(windows_days=(30, 30))], r"Built twice: \['orders_30d', 'spend_30d'\]"),
+        ([Odd(("churned",), ("churned",))], r"must leave a panel's own columns free\. Taken: \['churned'\]"),
+        ([Odd(("cutoff",), ("cutoff",))], r"must leave a panel's own columns free\. Taken: \['cutoff'\]"),
+    ],
+)
+def test_builders_that_break_the_protocol_are_told(builders: list[Any], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        build_features(tiny(), as_of="2024-02-01", features=builders)
+
+
+def test_an_event_type_that_the_log_lacks_is_told() -> None:
+    with pytest.raises(SchemaError, match=r"Absent: \['view'\]; present: \[\]"):
+        build_features(tiny(), as_of="2024-02-01", features=[InteractionDecline(event_types=("view",))])
+
+
+def test_builders_survive_being_stored() -> None:
+    given = (RFM(windows_days=(7,)), IntervalStretch(2, 1.5), InteractionDecline(event_types=("view",)), Weekend(2.0))
+    assert builders_from_specs(json.loads(json.dumps(specs(given)))) == given
+
+
+def test_a_builder_nobody_registered_is_told() -> None:
+    with pytest.raises(ModelError, match=r"need the builder 'Odd', which is not registered here\. Registered: \["):
+        builders_from_specs(specs([Odd(("x",), ("x",))]))
+
+
+def test_features_stream_bucket_by_bucket() -> None:
+    cutoff = pd.Timestamp("2024-03-01")
+    log = CustomerLog(*awkward_shop(3, cutoff=cutoff, n_customers=60), n_buckets=4)
+    parts = list(crm_ml.features.iter_features(log, as_of=cutoff))
+    assert len(parts) == 4
+    pd.testing.assert_frame_equal(pd.concat(parts).sort_index(), build_features(log, as_of=cutoff), check_exact=True)
