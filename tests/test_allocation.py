@@ -148,7 +148,9 @@ def test_frontier_rises_to_the_unlimited_plan(customers):
     frontier = plan.frontier(points=15)
     unlimited = allocate_budget(customers, [COUPON, CALL], budget=1e7)
     assert frontier.columns.tolist() == ["budget", "spend", "expected_gain", "upper_bound", "shadow_price"]
-    assert len(frontier) == 15
+    assert len(frontier) == 16
+    own = frontier.loc[frontier["budget"] == plan.budget, "expected_gain"]
+    assert own.tolist() == [plan.expected_gain]
     assert (np.diff(frontier["expected_gain"]) >= -1e-9).all()
     assert (frontier["spend"] <= frontier["budget"]).all()
     assert (frontier["expected_gain"] <= frontier["upper_bound"]).all()
@@ -168,7 +170,7 @@ def test_nobody_and_one_customer(count, budget):
     assert plan.gap == 0.0
     assert plan.assignments.index.name == "customer_id"
     assert plan.assignments.columns.tolist() == ["offer", "cost", "expected_gain", "value_basis"]
-    assert len(plan.frontier(points=3)) == 3
+    assert plan.frontier(points=3)["expected_gain"].iloc[-1] == 70.0 * count
     assert f"{contacted} of {count} customers" in plan.summary()
     assert plan.simple_rules["share_of_plan"].isna().all() == (contacted == 0)
 

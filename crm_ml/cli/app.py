@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 110)
 
 Transactions = Annotated[
     list[str], typer.Option(help="Parquet or CSV path or glob; columns customer_id, timestamp, amount, order_id.")

@@ -65,7 +65,8 @@ class BudgetPlan:
         Parameters
         ----------
         points : int, default 21
-            Number of budgets, evenly spaced from 0 to the most that is worth spending; at least 2.
+            Number of budgets, evenly spaced from 0 to the most that is worth spending; at least 2. The plan's own
+            budget is added.
 
         Returns
         -------
@@ -78,7 +79,7 @@ class BudgetPlan:
         enough = float(self._costs.max(axis=0, initial=0.0).sum())
         most = solve_knapsack(self._costs, self._gains, budget=enough).spend
         rows = []
-        for budget in np.linspace(0.0, most, points).tolist():
+        for budget in np.union1d(np.linspace(0.0, most, points), min(self.budget, most)).tolist():
             best = solve_knapsack(self._costs, self._gains, budget=budget)
             rows.append((budget, best.spend, best.gain, best.upper_bound, best.shadow_price))
         return pd.DataFrame(rows, columns=["budget", "spend", "expected_gain", "upper_bound", "shadow_price"])
