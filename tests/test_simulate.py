@@ -130,9 +130,7 @@ def test_traits_follow_their_laws(shop: SimulatedShop) -> None:
 
 
 def test_mean_lifetime_and_spend_match_their_formulas() -> None:
-    truth: Any = simulate(
-        50_000, seed=2, leaving_shape=5.0, leaving_scale_days=400.0, n_campaigns=0
-    ).customers
+    truth: Any = simulate(50_000, seed=2, leaving_shape=5.0, leaving_scale_days=400.0, n_campaigns=0).customers
     assert abs(truth["lifetime_days"].mean() - 400 / (5 - 1)) < Z * truth["lifetime_days"].sem()
     assert abs(truth["mean_spend"].mean() - 6 * 15 / (4 - 1)) < Z * truth["mean_spend"].sem()
 
@@ -150,9 +148,7 @@ def test_gaps_have_squared_coefficient_of_variation_one_over_k(k: float) -> None
         np.random.default_rng(8), np.zeros(n), np.full(n, 400.0), np.full(n, 2.0), regularity=k
     )
     # The first gaps only: those cut off at the end would be the long ones.
-    gaps = np.array(
-        [np.diff(days[: taken + 1]) for days in np.split(day, np.flatnonzero(np.diff(customer)) + 1)]
-    )
+    gaps = np.array([np.diff(days[: taken + 1]) for days in np.split(day, np.flatnonzero(np.diff(customer)) + 1)])
     assert gaps.shape == (n, taken)
     assert stats.kstest(gaps.ravel(), stats.gamma(k, scale=1 / (2.0 * k)).cdf).pvalue > 1e-3
     squared = gaps.var() / gaps.mean() ** 2

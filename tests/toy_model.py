@@ -59,9 +59,7 @@ class ToyCLV:
         self, frame: pd.DataFrame, *, horizon_days: float, annual_discount_rate: float, margin: float
     ) -> pd.DataFrame:
         years = horizon_days / 365.0
-        clv = (
-            margin * self.rate * horizon_days * frame["monetary_value"] / (1 + annual_discount_rate) ** years
-        )
+        clv = margin * self.rate * horizon_days * frame["monetary_value"] / (1 + annual_discount_rate) ** years
         return pd.DataFrame({"expected_purchases": self.rate * horizon_days, "clv": clv}, index=frame.index)
 
     def synthetic_example(self) -> pd.DataFrame:
