@@ -62,7 +62,7 @@ def predict_churn(
     >>> log = crm_ml.load_sample()
     >>> model = crm_ml.ChurnModel(horizon_days=30).fit(log, as_of="2017-10-01")
     >>> crm_ml.predict_churn(log, model, as_of="2017-12-01").shape
-    (2457, 5)
+    (2463, 5)
     """
     return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of), log, as_of)
 
