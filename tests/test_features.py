@@ -256,8 +256,8 @@ def test_the_last_label_window_ends_with_the_log() -> None:
     ],
 )
 def test_a_panel_that_cannot_be_is_told(settings: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"cutoffs": ["2024-02-01"], "horizon_days": 10} | settings
     with pytest.raises(SchemaError, match=message):
-        given: dict[str, Any] = {"cutoffs": ["2024-02-01"], "horizon_days": 10} | settings
         build_panel(tiny(), **given)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from crm_ml.errors import SchemaError
 
@@ -86,8 +87,11 @@ def _scan_files(paths: Sequence[str | Path], *, name: str) -> tuple[list[str], s
         if not found:
             raise SchemaError(f"{name}: no file matches {text!r}.\nGive a path or glob of Parquet or CSV files.")
         files += found
+    if not files:
+        raise SchemaError(f"{name}: the list of files is empty.\nGive a path or glob of Parquet or CSV files.")
     listed = "[" + ", ".join("'" + file.replace("'", "''") + "'" for file in files) + "]"
     if all(file.endswith((".parquet", ".pq")) for file in files):
+        _refuse_duplicates(_parquet_columns(files[0], name=name), name=name)
         return [], f"read_parquet({listed}, union_by_name = true)"
     if all(file.endswith((".csv", ".csv.gz")) for file in files):
         header = _shared_header(files, name=name)
@@ -99,6 +103,16 @@ def _scan_files(paths: Sequence[str | Path], *, name: str) -> tuple[list[str], s
         f"{name}: files must all be .parquet, or all .csv or .csv.gz; got {sorted(set(files))[:3]}.\n"
         "Load other formats with pandas or Polars and pass the frame."
     )
+
+
+def _parquet_columns(file: str, *, name: str) -> list[str]:
+    """Return the columns of a local file; DuckDB would rename the second of a pair in silence."""
+    if "://" in file:
+        return []
+    try:
+        return list(pq.read_schema(file).names)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(name, error) from error
 
 
 def _shared_header(files: Sequence[str], *, name: str) -> list[str]:

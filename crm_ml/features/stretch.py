@@ -91,7 +91,8 @@ class IntervalStretch:
 def population_gap_days(log: CustomerLog, cutoffs: Sequence[int]) -> Float:
     """Return the median over customers of their latest gap in days, as known at each cutoff.
 
-    One gap per customer, so that frequent buyers do not speak for all. Counted in whole days, so that neither buckets nor threads leave a trace.
+    One gap per customer, so that frequent buyers do not speak for all. Counted in whole days, so that
+    neither buckets nor threads leave a trace.
 
     Parameters
     ----------

@@ -38,11 +38,6 @@ class FrontierDisplay(Display):
     currency : str
         Sign written before amounts.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn, after `plot`.
-
     Raises
     ------
     SchemaError
@@ -92,11 +87,6 @@ class PlanDisplay(Display):
         Indexed by rule (such as ``"everyone alike"``), columns `expected_gain` and `spend`, money.
     currency : str
         Sign written before amounts.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn, after `plot`.
 
     Raises
     ------

@@ -39,11 +39,6 @@ class GainsDisplay(Display):
         One row per predictor and point: `predictor` (name), `contacted_share` and `captured_share`, both in
         [0, 1], each predictor's points in ascending order of `contacted_share`.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn, after `plot`.
-
     Raises
     ------
     SchemaError
@@ -166,11 +161,6 @@ class BacktestDisplay(Display):
         One row per predictor and cutoff: `predictor`, `cutoff` (Timestamp) and a column per metric.
     metric : str
         The column to show.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn, after `plot`.
 
     Raises
     ------

@@ -36,11 +36,6 @@ class SegmentsDisplay(Display):
     value : str
         The column that holds the money, such as ``"spend"`` or ``"clv"``.
 
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn, after `plot`.
-
     Raises
     ------
     SchemaError
@@ -82,11 +77,6 @@ class ConcentrationDisplay(Display):
     ----------
     curve : pandas.DataFrame
         `customer_share` and `value_share`, in [0, 1] and ascending, the most valuable customers first.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        What was drawn, after `plot`.
 
     Raises
     ------

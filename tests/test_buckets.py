@@ -1,0 +1,142 @@
+"""Buckets: every customer in exactly one, by a hash that never changes, sorted, whole, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from histories import awkward_shop
+
+from crm_ml import CustomerLog
+from crm_ml.events import Bucket
+from crm_ml.events.bucket import merge_lines
+
+CUTOFF = pd.Timestamp("2024-03-01")
+
+
+def shop(*, n_buckets: int, threads: int = 2) -> CustomerLog:
+    return CustomerLog(*awkward_shop(4, cutoff=CUTOFF, n_customers=120), n_buckets=n_buckets, threads=threads)
+
+
+def bucket_of(customer_id: str, n_buckets: int) -> int:
+    """The lower half of the MD5 digest, read least significant byte first, modulo the number of buckets."""
+    return int.from_bytes(hashlib.md5(customer_id.encode(), usedforsecurity=False).digest()[8:], "little") % n_buckets
+
+
+@pytest.mark.parametrize(("n_buckets", "threads"), [(1, 1), (1, 2), (7, 1), (7, 2), (300, 2)])
+def test_every_customer_is_in_the_bucket_of_the_hash_and_nowhere_else(n_buckets: int, threads: int) -> None:
+    bought, acted = awkward_shop(4, cutoff=CUTOFF, n_customers=120)
+    log = CustomerLog(bought, acted, n_buckets=n_buckets, threads=threads)
+    found = list(log.map(lambda bucket: bucket.customer_id.tolist()))
+    customers = sorted({*bought["customer_id"], *acted["customer_id"]})
+    assert found == [[c for c in customers if bucket_of(c, n_buckets) == number] for number in range(n_buckets)]
+
+
+@pytest.mark.parametrize("n_buckets", [1, 5])
+def test_events_are_sorted_and_none_is_lost(n_buckets: int) -> None:
+    log = shop(n_buckets=n_buckets)
+
+    def check(bucket: Bucket) -> tuple[int, float]:
+        for table in (bucket.transactions, bucket.interactions):
+            assert table.offsets[0] == 0
+            assert table.offsets[-1] == len(table.time)
+            assert len(table.offsets) == len(bucket.customer_id) + 1
+            for begin, end in zip(table.offsets, table.offsets[1:], strict=False):
+                assert (np.diff(table.time[begin:end]) >= 0).all()
+        assert bucket.event_types == log.event_types
+        return len(bucket.interactions.time), float(bucket.transactions.amount.sum())
+
+    counted = list(log.map(check))
+    bought, acted = awkward_shop(4, cutoff=CUTOFF, n_customers=120)
+    assert sum(count for count, _ in counted) == len(acted)
+    assert sum(total for _, total in counted) == pytest.approx(bought["amount"].sum(), rel=1e-12)
+
+
+def test_a_customer_is_the_same_in_every_cut() -> None:
+    def unrolled(bucket: Bucket) -> dict[str, bytes]:
+        money, acts = bucket.transactions, bucket.interactions
+        parts: dict[str, bytes] = {}
+        for at, name in enumerate(bucket.customer_id):
+            m, a = slice(*money.offsets[at : at + 2]), slice(*acts.offsets[at : at + 2])
+            columns = (
+                money.time[m],
+                money.amount[m],
+                money.is_purchase[m],
+                acts.time[a],
+                acts.event_type[a],
+                acts.value[a],
+            )
+            parts[name] = b"|".join(np.ascontiguousarray(column).tobytes() for column in columns)
+        return parts
+
+    whole, *others = (
+        {name: part for parts in shop(n_buckets=n, threads=threads).map(unrolled) for name, part in parts.items()}
+        for n, threads in ((1, 1), (3, 2), (50, 2))
+    )
+    assert len(whole) > 90
+    assert others == [whole, whole]
+
+
+@pytest.mark.parametrize(("n_buckets", "threads"), [(1, 1), (6, 1), (6, 2)])
+def test_an_exception_in_a_kernel_reaches_the_caller(n_buckets: int, threads: int) -> None:
+    def kernel(bucket: Bucket) -> None:
+        raise ZeroDivisionError(f"in a bucket of {len(bucket.customer_id)}")
+
+    with pytest.raises(ZeroDivisionError, match="in a bucket of"):
+        list(shop(n_buckets=n_buckets, threads=threads).map(kernel))
+
+
+def test_results_come_in_order_however_long_each_takes() -> None:
+    log = shop(n_buckets=8)
+    order = [bucket[0] for bucket in log.map(lambda bucket: bucket.customer_id)]
+    waits = {name: 0.04 if at % 3 == 0 else 0.0 for at, name in enumerate(order)}
+
+    def slow(bucket: Bucket) -> str:
+        time.sleep(waits[bucket.customer_id[0]])
+        return str(bucket.customer_id[0])
+
+    assert list(log.map(slow)) == order
+
+
+def test_no_more_buckets_are_under_way_than_threads() -> None:
+    log = shop(n_buckets=12)
+    begun, lock = [0], threading.Lock()
+
+    def kernel(_: Bucket) -> None:
+        with lock:
+            begun[0] += 1
+
+    results = log.map(kernel)
+    next(results)
+    time.sleep(0.1)
+    assert begun[0] <= 3
+    results.close()  # type: ignore[attr-defined]  # an iterator by name, a generator by nature
+
+
+def test_lines_merge_within_their_customer_order_and_moment_only() -> None:
+    merged = merge_lines(
+        np.array([0, 0, 0, 0, 1, 1]),
+        np.array([5, 5, 5, 9, 5, 5]),
+        np.array([1.0, -3.0, 4.0, 2.0, -1.0, 0.0]),
+        np.array([0, 0, 1, 0, 0, 2]),
+        n_customers=3,
+    )
+    assert merged.offsets.tolist() == [0, 3, 5, 5]
+    assert merged.amount.tolist() == [-2.0, 4.0, 2.0, -1.0, 0.0]
+    assert merged.is_purchase.tolist() == [False, True, True, False, True]
+
+
+def test_a_bucket_between_two_moments_keeps_its_customers() -> None:
+    for bucket in shop(n_buckets=3).map(lambda bucket: bucket):
+        cut = bucket.between(0, 1)
+        assert cut.customer_id is bucket.customer_id
+        assert cut.transactions.offsets.tolist() == [0] * (len(bucket.customer_id) + 1)
+        middle = int(np.median(bucket.transactions.time))
+        early, late = bucket.between(None, middle), bucket.between(middle, np.iinfo(np.int64).max)
+        assert len(early.transactions.time) + len(late.transactions.time) == len(bucket.transactions.time)
+        assert (early.transactions.time < middle).all()
+        assert (late.interactions.time >= middle).all()

@@ -1,0 +1,289 @@
+"""The churn model: blind to the future, monotone where it says so, whole after storage, honest in its bounds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+
+from crm_ml import CustomerLog, build_features, simulate
+from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline, booster
+from crm_ml.churn.calibration import fit_sigmoid
+from crm_ml.errors import ModelError, NotFittedError, SchemaError
+from crm_ml.evaluation import Predictor, TrainingDesign, backtest
+from crm_ml.features import DEFAULT_FEATURES, RFM, build_panel
+
+AS_OF = pd.Timestamp("2024-11-01", tz="UTC")
+SHOP = simulate(350, days=365, start="2024-01-01", seed=4)
+SETTINGS: dict[str, Any] = {"horizon_days": 30, "n_cutoffs": 5, "step_days": 20, "lookback_days": 200}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(booster, "ROUNDS", 40)
+        yield
+
+
+@pytest.fixture(scope="module")
+def log() -> CustomerLog:
+    return CustomerLog(SHOP.transactions, SHOP.interactions)
+
+
+@pytest.fixture(scope="module")
+def model(log: CustomerLog) -> ChurnModel:
+    return ChurnModel(**SETTINGS).fit(log, as_of=AS_OF)
+
+
+@pytest.fixture(scope="module")
+def features(log: CustomerLog) -> pd.DataFrame:
+    return build_features(log, as_of=AS_OF)
+
+
+def test_predictions_are_probabilities_within_their_bounds(model: ChurnModel, features: pd.DataFrame) -> None:
+    found = model.predict(features)
+    assert found.index.equals(features.index)
+    assert found.columns.tolist() == ["churn_probability", "churn_lower", "churn_upper", "horizon_days"]
+    assert (
+        (found["churn_lower"] <= found["churn_probability"]) & (found["churn_probability"] <= found["churn_upper"])
+    ).all()
+    assert found["churn_probability"].between(0, 1).all()
+    assert found["churn_probability"].nunique() > 50
+    assert (found["horizon_days"] == 30.0).all()
+
+
+def test_the_model_tells_leavers_from_stayers(log: CustomerLog) -> None:
+    done = backtest(log, {"model": ChurnModel(**SETTINGS)}, cutoffs=[AS_OF], horizon_days=30, target="churned")
+    assert done.metrics["auc"].iloc[0] > 0.7
+
+
+def test_nothing_at_or_after_as_of_reaches_the_model(model: ChurnModel) -> None:
+    bought, acted = SHOP.transactions.copy(), SHOP.interactions.copy()
+    later, then = bought["timestamp"] >= AS_OF, acted["timestamp"] >= AS_OF
+    assert later.sum() > 30
+    bought.loc[later, "amount"] = 1e6
+    bought.loc[later, "customer_id"] = bought.loc[later, "customer_id"].to_numpy()[::-1]
+    acted.loc[then, "event_type"] = "a type never seen"
+    at_once = bought[~later].tail(40).assign(timestamp=AS_OF, order_id="new")
+    changed = CustomerLog(pd.concat([bought, at_once]), acted, n_buckets=3)
+    assert ChurnModel(**SETTINGS).fit(changed, as_of=AS_OF).to_files() == model.to_files()
+
+
+def test_the_past_does_reach_the_model(model: ChurnModel) -> None:
+    bought = SHOP.transactions
+    shifted = bought.assign(
+        amount=bought["amount"].mask(bought["timestamp"] < AS_OF, bought["amount"].to_numpy()[::-1])
+    )
+    other = ChurnModel(**SETTINGS).fit(CustomerLog(shifted, SHOP.interactions), as_of=AS_OF)
+    assert other.to_files()["booster.ubj"] != model.to_files()["booster.ubj"]
+
+
+def test_trees_learn_from_windows_that_end_before_calibration_begins(model: ChurnModel) -> None:
+    day = pd.Timedelta(days=1)
+    calibrated_at = AS_OF - 30 * day
+    cutoffs = [calibrated_at - days * day for days in (80, 60, 40)]
+    assert model.training_["calibrated_at"] == calibrated_at.isoformat()
+    assert model.training_["cutoffs"] == [cutoff.isoformat() for cutoff in cutoffs]
+    assert model.training_["labels_end"] == AS_OF.isoformat()
+
+
+def test_training_rows_and_rates_are_those_of_the_panel(model: ChurnModel, log: CustomerLog) -> None:
+    panel = build_panel(log, cutoffs=model.training_["cutoffs"], horizon_days=30, lookback_days=200, features=())
+    assert model.training_["rows"] == len(panel)
+    assert model.training_["churned"] == pytest.approx(panel["churned"].mean())
+
+
+@pytest.mark.parametrize("column", ["recency_days", "interval_stretch"])
+def test_a_longer_silence_never_lowers_the_risk(column: str, model: ChurnModel, features: pd.DataFrame) -> None:
+    assert model.calibration_.slope > 0
+    rows = features.sample(60, random_state=1)
+    steps = [rows.assign(**{column: rows[column] + extra}) for extra in (0.0, 0.1, 0.5, 2.0, 10.0, 40.0, 200.0)]
+    risks = np.array([model.predict(step)["churn_probability"] for step in steps])
+    assert (np.diff(risks, axis=0) >= 0).all()
+    assert (risks[-1] > risks[0]).any()
+
+
+def test_trees_keep_their_directions_even_on_noise() -> None:
+    draw = np.random.default_rng(8)
+    table = draw.random((2_000, 3))
+    trees = booster.train_booster(table, (draw.random(2_000) < 0.5).astype(float), directions=[1, -1, 0], seed=0)
+    grid = np.linspace(0, 1, 50)
+    for column, direction in enumerate((1, -1, 0)):
+        moved = np.repeat(table[:100, None], len(grid), axis=1)
+        moved[:, :, column] = grid
+        risk = booster.raw_probability(trees, moved.reshape(-1, 3)).reshape(100, -1)
+        assert bool((np.diff(risk) < 0).any()) is (direction <= 0)
+        assert bool((np.diff(risk) > 0).any()) is (direction >= 0)
+
+
+def test_a_stored_model_is_the_same_model(model: ChurnModel, features: pd.DataFrame, log: CustomerLog) -> None:
+    files = model.to_files()
+    again = ChurnModel.from_files(files)
+    pd.testing.assert_frame_equal(again.predict(features), model.predict(features), check_exact=True)
+    assert again.to_files() == files
+    assert again.builders == model.builders
+    assert again.training_ == model.training_
+    scored = again.forecast(log, as_of=AS_OF, horizon_days=30)
+    assert scored.equals(model.predict(features)["churn_probability"])
+
+
+def test_files_hold_no_customer(model: ChurnModel) -> None:
+    content = b"".join(model.to_files().values())
+    assert not [name for name in SHOP.customers.index.astype(str) if len(name) > 3 and name.encode() in content]
+    assert json.loads(model.to_files()["model.json"])["input_columns"] == list(model.input_columns)
+
+
+def test_a_damaged_booster_is_told(model: ChurnModel) -> None:
+    with pytest.raises(ModelError, match=r"`booster\.ubj` must be an XGBoost model"):
+        ChurnModel.from_files(model.to_files() | {"booster.ubj": b"not a booster"})
+
+
+def test_predictions_do_not_depend_on_batch_row_or_column_order(model: ChurnModel, features: pd.DataFrame) -> None:
+    whole = model.predict(features)
+    shuffled = features.sample(frac=1, random_state=2)[features.columns[::-1]].assign(idle="text")
+    pd.testing.assert_frame_equal(model.predict(shuffled).loc[features.index], whole, check_exact=True)
+    parts = pd.concat([model.predict(features.iloc[begin : begin + 7]) for begin in range(0, len(features), 7)])
+    pd.testing.assert_frame_equal(parts, whole, check_exact=True)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(log: CustomerLog, model: ChurnModel) -> None:
+    assert ChurnModel(**SETTINGS).fit(log, as_of=AS_OF).to_files() == model.to_files()
+    assert ChurnModel(**SETTINGS, seed=1).fit(log, as_of=AS_OF).to_files() != model.to_files()
+
+
+def test_event_types_close_at_the_first_cutoff_and_stay_closed(model: ChurnModel, log: CustomerLog) -> None:
+    late = SHOP.interactions.assign(
+        event_type=SHOP.interactions["event_type"].mask(
+            SHOP.interactions["timestamp"] >= AS_OF - pd.Timedelta("40D"), "late"
+        )
+    )
+    fitted = ChurnModel(**SETTINGS).fit(CustomerLog(SHOP.transactions, late), as_of=AS_OF)
+    assert fitted.input_columns == model.input_columns
+    assert not [column for column in fitted.input_columns if "late" in column]
+    assert len(fitted.forecast(CustomerLog(SHOP.transactions, late), as_of=AS_OF, horizon_days=30)) > 300
+
+
+def test_input_columns_are_those_of_the_builders(model: ChurnModel, features: pd.DataFrame) -> None:
+    assert list(model.input_columns) == features.columns.tolist()
+    assert [f.name for b in model.builders for f in b.describe()] == list(model.input_columns)
+
+
+def test_an_unfitted_model_says_so() -> None:
+    model = ChurnModel()
+    calls = (
+        lambda: model.predict(pd.DataFrame()),
+        model.to_files,
+        lambda: model.builders,
+        lambda: model.forecast(CustomerLog(SHOP.transactions), as_of=AS_OF, horizon_days=30),
+    )
+    for call in calls:
+        with pytest.raises(NotFittedError, match="A ChurnModel must be fitted before use"):
+            call()
+
+
+def test_input_that_does_not_fit_is_told(model: ChurnModel, features: pd.DataFrame, log: CustomerLog) -> None:
+    with pytest.raises(SchemaError, match=r"features need a column `recency_days`.*nearest: 'recency'"):
+        model.predict(features.rename(columns={"recency_days": "recency"}))
+    with pytest.raises(SchemaError, match="features must be numeric"):
+        model.predict(features.assign(recency_days="long"))
+    with pytest.raises(SchemaError, match="`horizon_days` must be the horizon trained for, 30; got 60"):
+        model.forecast(log, as_of=AS_OF, horizon_days=60)
+
+
+def test_missing_values_are_known_whatever_their_kind(model: ChurnModel, features: pd.DataFrame) -> None:
+    nullable = features.assign(returned_share=np.nan).convert_dtypes()
+    plain = features.assign(returned_share=np.nan)
+    assert model.predict(nullable).equals(model.predict(plain))
+
+
+def regular(days: int, customers: int = 30) -> CustomerLog:
+    """Give customers who all buy every day."""
+    times = pd.date_range("2024-01-01", periods=days, freq="D")
+    names = [f"c{number}" for number in range(customers)]
+    frame = pd.DataFrame([(name, time, 1.0) for name in names for time in times])
+    return CustomerLog(frame.set_axis(["customer_id", "timestamp", "amount"], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("as_of", "message"),
+    [
+        ("2024-03-01", "Training needs 90 days of history and a label window of 20 days before `as_of` 2024-03-01"),
+        ("2024-04-20", "The training windows must hold customers who left and customers who stayed; 0 of 0 left"),
+        ("2024-06-28", "The training windows must hold customers who left and customers who stayed; 0 of 60 left"),
+    ],
+)
+def test_a_log_that_cannot_teach_is_told(as_of: str, message: str) -> None:
+    settings: dict[str, Any] = {"horizon_days": 20, "n_cutoffs": 3, "step_days": 20}
+    with pytest.raises(SchemaError, match=message):
+        ChurnModel(**settings, features=[RFM()]).fit(regular(180), as_of=as_of)
+
+
+def distorted(seed: int, *, intercept: float, slope: float, n: int) -> tuple[Any, Any]:
+    draw = np.random.default_rng(seed)
+    raw = draw.uniform(0.02, 0.98, n)
+    return raw, (draw.random(n) < expit(intercept + slope * logit(raw))).astype(float)
+
+
+def test_calibration_recovers_a_known_distortion() -> None:
+    raw, left = distorted(1, intercept=-0.7, slope=1.6, n=40_000)
+    fitted = fit_sigmoid(raw, left)
+    deviation = np.sqrt(np.diag(fitted.covariance))
+    assert abs(fitted.intercept + 0.7) < 3 * deviation[0] < 0.06
+    assert abs(fitted.slope - 1.6) < 3 * deviation[1] < 0.06
+
+
+def test_calibration_is_the_maximum_of_its_likelihood() -> None:
+    raw, left = distorted(2, intercept=0.4, slope=0.8, n=500)
+    fitted = fit_sigmoid(raw, left)
+    residual = left - fitted(raw).probability
+    assert abs(residual.sum()) < 1e-4
+    assert abs((residual * logit(raw)).sum()) < 1e-4
+
+
+def test_the_interval_covers_the_true_probability_nine_times_in_ten() -> None:
+    at = np.array([0.1, 0.5, 0.9])
+    truth = expit(-0.7 + 1.6 * logit(at))
+    hits = []
+    for seed in range(150):
+        fitted = fit_sigmoid(*distorted(seed, intercept=-0.7, slope=1.6, n=300))(at)
+        hits.append((fitted.lower <= truth) & (truth <= fitted.upper))
+    share = np.mean(hits, axis=0)
+    tolerance = 3 * np.sqrt(0.9 * 0.1 / 150)
+    assert (abs(share - 0.9) < tolerance).all(), share
+
+
+def test_baselines_stand_in_the_same_backtest(log: CustomerLog) -> None:
+    design = TrainingDesign(
+        **{key: SETTINGS[key] for key in ("horizon_days", "n_cutoffs", "step_days", "lookback_days")}
+    )
+    predictors: dict[str, Predictor] = {
+        "logistic": LogisticBaseline(design=design),
+        "recency": LogisticBaseline(["recency_days"], design=design),
+        "process": PurchaseProcessBaseline(),
+    }
+    done = backtest(log, predictors, cutoffs=[AS_OF], horizon_days=30, lookback_days=200, target="churned")
+    assert done.metrics["predictor"].tolist() == list(predictors)
+    assert done.predictions[list(predictors)].apply(lambda p: p.between(0, 1)).all(axis=None)
+    assert (done.metrics["auc"] > 0.6).all()
+
+
+def test_baselines_know_nothing_of_the_future() -> None:
+    design = TrainingDesign(horizon_days=30, n_cutoffs=3, step_days=20)
+    bought = SHOP.transactions
+    cut = CustomerLog(bought[bought["timestamp"] < AS_OF + pd.Timedelta(days=1)])
+    for predictor in (LogisticBaseline(design=design), PurchaseProcessBaseline()):
+        found = [
+            predictor.fit(shop, as_of=AS_OF).forecast(shop, as_of=AS_OF, horizon_days=30)
+            for shop in (CustomerLog(bought), cut)
+        ]
+        assert found[0].equals(found[1])
+
+
+def test_only_silence_has_a_stated_direction() -> None:
+    directions = {feature.name: feature.churn for builder in DEFAULT_FEATURES for feature in builder.describe()}
+    assert {name for name, direction in directions.items() if direction} == {"recency_days", "interval_stretch"}
