@@ -65,6 +65,7 @@ def orders(**columns: Any) -> pd.DataFrame:
     )
 
 
+OTHER_DATABASE = duckdb.connect()
 KINDS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     "pandas": lambda frame, _: frame,
     "object": lambda frame, _: frame.astype(object),
@@ -83,7 +84,7 @@ KINDS: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     "polars lazy": lambda frame, _: pl.from_pandas(frame).lazy(),
     "arrow": lambda frame, _: pa.Table.from_pandas(frame),
     "reader": lambda frame, _: pa.Table.from_pandas(frame).to_reader(max_chunksize=1),
-    "duckdb": lambda frame, _: duckdb.connect().from_arrow(pa.Table.from_pandas(frame)),
+    "duckdb": lambda frame, _: OTHER_DATABASE.from_arrow(pa.Table.from_pandas(frame)),
     "parquet": lambda frame, folder: _parquet(frame, folder / "o'r [1].parquet"),
     "parquet text": lambda frame, folder: str(_parquet(frame, folder / "orders.parquet")),
     "parquet glob": lambda frame, folder: _parts(frame, folder) / "*.parquet",

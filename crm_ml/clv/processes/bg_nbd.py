@@ -1,25 +1,40 @@
-"""The mathematics of BG/NBD: buying at Poisson times, leaving with probability p after a purchase.
+"""The mathematics of BG/NBD and its kin: buying at random times, leaving with probability p after a purchase.
 
-Symbols follow the paper: a customer bought x more times after the first purchase, the last time at t_x, and
+Symbols follow the papers: a customer bought x more times after the first purchase, the last time at t_x, and
 was observed until T, all times since the first purchase. lambda ~ Gamma(r, alpha), p ~ Beta(a, b).
 
-A customer without a repeat purchase cannot have left, because customers leave only after a *repeat*
-purchase: the probability of being alive is 1 by construction, however long the silence.
+Two settings, ``k`` and ``modified``, make four models of one:
+
+- ``k = 1, modified = False`` is BG/NBD. A customer without a repeat purchase cannot have left, because
+  customers leave only after a *repeat* purchase: the probability of being alive is 1 by construction.
+- ``modified = True`` (MBG/NBD) lets customers leave after the first purchase too, so that x + 1 chances to
+  leave have been passed, and not x.
+- ``k > 1`` (BG/CNBD-k, MBG/CNBD-k) makes a purchase every k-th event of the Poisson process of rate lambda:
+  gaps are Erlang-k, more regular than chance. k x events are seen, and the silence is `stage_sum` likelier.
 
 Source: Fader, Hardie and Lee (2005), "Counting Your Customers" the Easy Way: An Alternative to the
 Pareto/NBD Model, Marketing Science 24(2). Likelihood: equation 6; P(X(t) = x): 8; expectations: 9, 10.
+Batislam, Denizel and Filiztekin (2007), Empirical validation and comparison of models for customer base
+analysis, International Journal of Research in Marketing 24 (MBG/NBD); Platzer and Reutterer (2016), Ticking
+Away the Moments, Marketing Science 35(5) (MBG/CNBD-k); Reutterer, Platzer and Schröder (2021), Leveraging
+purchase regularity, International Journal of Research in Marketing 38(1) (BG/CNBD-k).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, expit, gammaln, xlogy
+from scipy.special import betainc, expit, gammaincinv, gammaln, xlogy
 
 from crm_ml.clv.interval import Futures
-from crm_ml.clv.likelihood.newton import Objective
+from crm_ml.clv.likelihood.beta_geo_objective import objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.rising import gammaln_rise
+from crm_ml.clv.likelihood.silence import log_stage_sum, stage_weights
+from crm_ml.clv.processes import erlang_gaps
+from crm_ml.clv.processes.erlang_gaps import discounted_purchases_over_stages
 from crm_ml.clv.processes.geometric_dropout import (
     discounted_purchases_while_alive,
     draw_purchases,
@@ -61,122 +76,56 @@ def log_likelihood(
     alpha: ArrayLike,
     a: ArrayLike,
     b: ArrayLike,
+    k: int = 1,
+    modified: bool = False,
 ) -> Array:
     """Log-likelihood of each history.
+
+    For k > 1 the density of the gaps has one factor more that no parameter changes, the (k - 1)-th power of
+    each gap; its logarithm, k - 1 times the sum of the log gaps, must be added before values of different k
+    are compared.
 
     Examples
     --------
     >>> log_likelihood([0, 200], [0, 38], 40, r=0.25, alpha=4, a=0.8, b=2.5).round(4).tolist()
     [-0.5995, 100.7957]
+    >>> log_likelihood([0, 200], [0, 38], 40, r=0.25, alpha=4, a=0.8, b=2.5, modified=True).round(4).tolist()
+    [-0.4179, 100.7869]
     """
     x, t_x, T, r, alpha, a, b = np.broadcast_arrays(
         *(np.asarray(value, dtype=float) for value in (x, t_x, T, r, alpha, a, b))
     )
+    events, stayed = k * x, x + modified
     alive = (
-        gammaln_rise(r, x)
+        gammaln_rise(r, events)
         - r * np.log1p(T / alpha)
-        - x * np.log(alpha + T)
-        + gammaln_rise(b, x)
-        - gammaln_rise(a + b, x)
+        - events * np.log(alpha + T)
+        + gammaln_rise(b, stayed)
+        - gammaln_rise(a + b, stayed)
+        + log_stage_sum(r + events, (T - t_x) / (alpha + T), k=k)
+        - x * gammaln(k)
     )
-    left = np.where(x > 0, np.logaddexp(0.0, _log_odds_left(x, t_x, T, r, alpha, a, b)), 0.0)
+    left = np.logaddexp(0.0, _log_odds_left(x, t_x, T, r, alpha, a, b, k=k, modified=modified))
     return np.asarray(alive + left)
 
 
-def _log_odds_left(x: Array, t_x: Array, T: Array, r: Array, alpha: Array, a: Array, b: Array) -> Array:
-    """Logarithm of P(left) / P(alive); only meaningful for x > 0."""
-    return np.asarray(
-        np.log(a) - np.log(np.where(x > 0, b + x - 1.0, b)) + (r + x) * np.log1p((T - t_x) / (alpha + t_x))
+def _log_odds_left(
+    x: Array, t_x: Array, T: Array, r: Array, alpha: Array, a: Array, b: Array, *, k: int, modified: bool
+) -> Array:
+    """Logarithm of P(left) / P(alive); minus infinity for a customer without an occasion to leave."""
+    stayed, shape = x + modified, r + k * x
+    odds = (
+        np.log(a)
+        - np.log(np.where(stayed > 0, b + stayed - 1.0, b))
+        + shape * np.log1p((T - t_x) / (alpha + t_x))
+        - log_stage_sum(shape, (T - t_x) / (alpha + T), k=k)
     )
+    return np.where(stayed > 0, odds, -np.inf)
 
 
-def objective(patterns: Patterns) -> Objective:
-    """Log-likelihood of all patterns with gradient and Hessian by the log parameters.
-
-    Terms in x alone are evaluated once per distinct x.
-
-    Parameters
-    ----------
-    patterns : Patterns
-
-    Returns
-    -------
-    callable
-        Takes log(r, alpha, a, b); returns value, gradient of shape (4,), Hessian of shape (4, 4).
-    """
-    counts, member = np.unique(patterns.x, return_inverse=True)
-    count_weight = np.bincount(member, weights=patterns.weight).astype(float)
-    total_T, weight = patterns.T, patterns.weight
-    again = patterns.x > 0
-    repeaters = Patterns(*(v[again] for v in (patterns.x, patterns.t_x, patterns.T, patterns.weight)))
-
-    def evaluate(theta: Array) -> tuple[float, Array, Array]:
-        r, alpha, a, b = np.exp(theta)
-        parts = (
-            _count_terms(counts, count_weight, r, a, b),
-            _time_terms(patterns.x, total_T, weight, r, alpha),
-            _dropout_terms(repeaters, r, alpha, a, b),
-        )
-        return (
-            sum(part[0] for part in parts),
-            np.sum([part[1] for part in parts], axis=0),
-            np.sum([part[2] for part in parts], axis=0),
-        )
-
-    return evaluate
-
-
-def _count_terms(x: Array, weight: Array, r: float, a: float, b: float) -> tuple[float, Array, Array]:
-    """Gamma functions of the alive term: log (r)_x (b)_x / (a + b)_x."""
-    value = weight @ (gammaln_rise(r, x) + gammaln_rise(b, x) - gammaln_rise(a + b, x))
-    first_r, first_b, first_ab = (float(weight @ digamma_rise(z, x)) for z in (r, b, a + b))
-    second_r, second_b, second_ab = (float(weight @ trigamma_rise(z, x)) for z in (r, b, a + b))
-    gradient = np.array([r * first_r, 0.0, -a * first_ab, b * (first_b - first_ab)])
-    hessian = np.diag(gradient)
-    hessian[0, 0] += r * r * second_r
-    hessian[2, 2] -= a * a * second_ab
-    hessian[3, 3] += b * b * (second_b - second_ab)
-    hessian[2, 3] = hessian[3, 2] = -a * b * second_ab
-    return float(value), gradient, hessian
-
-
-def _time_terms(x: Array, T: Array, weight: Array, r: float, alpha: float) -> tuple[float, Array, Array]:
-    """Sum the times of the alive term: r log(alpha) - (r + x) log(alpha + T)."""
-    stretch = float(weight @ np.log1p(T / alpha))
-    share = alpha / (alpha + T)
-    rest = T / (alpha + T)
-    value = -r * stretch - float(weight @ (x * np.log(alpha + T)))
-    gradient = np.array([-r * stretch, float(weight @ (r * rest - x * share)), 0.0, 0.0])
-    hessian = np.zeros((4, 4))
-    hessian[0, 0] = -r * stretch
-    hessian[0, 1] = hessian[1, 0] = r * float(weight @ rest)
-    hessian[1, 1] = -float(weight @ ((r + x) * share * rest))
-    return value, gradient, hessian
-
-
-def _dropout_terms(repeaters: Patterns, r: float, alpha: float, a: float, b: float) -> tuple[float, Array, Array]:
-    """Possibility of having left: log(1 + exp(u)) with u the log-odds of it."""
-    x, t_x, T, weight = repeaters.x, repeaters.t_x, repeaters.T, repeaters.weight
-    u = np.log(a) - np.log(b + x - 1.0) + (r + x) * np.log1p((T - t_x) / (alpha + t_x))
-    left = expit(u)
-    at_T, at_last = alpha / (alpha + T), alpha / (alpha + t_x)
-    silence = r * np.log1p((T - t_x) / (alpha + t_x))
-    by_b = b / (b + x - 1.0)
-    slopes = np.stack([silence, (r + x) * (at_T - at_last), np.ones_like(x), -by_b])
-    pull, spread = weight * left, weight * left * expit(-u)
-    hessian = (slopes * spread) @ slopes.T
-    hessian[0, 0] += pull @ silence
-    cross = float(pull @ (r * (at_T - at_last)))
-    hessian[0, 1] += cross
-    hessian[1, 0] += cross
-    hessian[1, 1] += pull @ ((r + x) * (at_T * (1.0 - at_T) - at_last * (1.0 - at_last)))
-    hessian[3, 3] -= pull @ (by_b * (1.0 - by_b))
-    return float(weight @ np.logaddexp(0.0, u)), slopes @ pull, hessian
-
-
-def starts(patterns: Patterns) -> list[Array]:
+def starts(patterns: Patterns, *, k: int = 1) -> list[Array]:
     """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried."""
-    pace = float(patterns.weight @ patterns.x) / float(patterns.weight @ patterns.T)
+    pace = k * float(patterns.weight @ patterns.x) / float(patterns.weight @ patterns.T)
     return [
         np.log([r, r / (2.0 * pace), a, b])
         for r, a, b in ((0.5, 0.5, 2.0), (2.0, 0.5, 2.0), (0.3, 0.2, 10.0), (3.0, 2.0, 2.0))
@@ -192,8 +141,10 @@ def probability_alive(
     alpha: ArrayLike,
     a: ArrayLike,
     b: ArrayLike,
+    k: int = 1,
+    modified: bool = False,
 ) -> Array:
-    """Probability that a customer with this history has not left by T; 1 for x = 0 by construction.
+    """Probability that a customer with this history has not left by T; 1 for x = 0 unless modified.
 
     Parameters broadcast, so one call serves many draws of them.
 
@@ -205,15 +156,25 @@ def probability_alive(
     x, t_x, T, r, alpha, a, b = np.broadcast_arrays(
         *(np.asarray(value, dtype=float) for value in (x, t_x, T, r, alpha, a, b))
     )
-    return np.where(x > 0, expit(-_log_odds_left(x, t_x, T, r, alpha, a, b)), 1.0)
+    return np.asarray(expit(-_log_odds_left(x, t_x, T, r, alpha, a, b, k=k, modified=modified)))
 
 
 def probability_no_purchase(
-    horizon: float, x: Array, t_x: Array, T: Array, *, r: float, alpha: float, a: float, b: float
+    horizon: float,
+    x: Array,
+    t_x: Array,
+    T: Array,
+    *,
+    r: float,
+    alpha: float,
+    a: float,
+    b: float,
+    k: int = 1,
+    modified: bool = False,
 ) -> Array:
     """Probability of no purchase within the next ``horizon``: gone, or alive and silent.
 
-    While alive lambda ~ Gamma(r + x, alpha + T), so silence has probability
+    For k = 1 lambda ~ Gamma(r + x, alpha + T) while alive, so silence has probability
     ((alpha + T) / (alpha + T + horizon))^(r + x) whatever p is.
 
     Examples
@@ -224,13 +185,16 @@ def probability_no_purchase(
     0.5737864
     """
     x, t_x, T = (np.asarray(value, dtype=float) for value in (x, t_x, T))
-    alive = probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b)
-    gone = np.where(x > 0, expit(_log_odds_left(x, t_x, T, *(np.asarray(v) for v in (r, alpha, a, b)))), 0.0)
-    return np.asarray(gone + alive * np.exp(-(r + x) * np.log1p(horizon / (alpha + T))))
+    params = (np.asarray(value) for value in (r, alpha, a, b))
+    odds, shape = _log_odds_left(x, t_x, T, *params, k=k, modified=modified), r + k * x
+    now = log_stage_sum(shape, (T - t_x) / (alpha + T), k=k)
+    later = log_stage_sum(shape, (T + horizon - t_x) / (alpha + T + horizon), k=k)
+    silent = np.exp(later - now - shape * np.log1p(horizon / (alpha + T)))
+    return np.asarray(expit(odds) + expit(-odds) * silent)
 
 
 def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, a: float, b: float) -> Array:
-    """Probability that a new customer makes exactly ``n`` repeat purchases within ``t``.
+    """Probability under BG/NBD that a new customer makes exactly ``n`` repeat purchases within ``t``.
 
     Examples
     --------
@@ -257,6 +221,8 @@ def expected_purchases(
     alpha: float,
     a: float,
     b: float,
+    k: int = 1,
+    modified: bool = False,
 ) -> Array:
     """Return expected purchases within the next ``horizon``, optionally discounted continuously.
 
@@ -270,7 +236,7 @@ def expected_purchases(
     Returns
     -------
     ndarray of shape (n_customers,)
-        Relative error about 1e-12, and 1e-9 when discounted.
+        Relative error about 1e-12, and 1e-9 when discounted; see `erlang_gaps` for k > 1.
 
     Examples
     --------
@@ -286,23 +252,28 @@ def expected_purchases(
     order = np.argsort(member, kind="stable")
     ends = np.cumsum(np.bincount(member, minlength=len(distinct)))
     for count, rows in zip(distinct, np.split(order, ends)[:-1], strict=True):
-        p, weight = dropout_grid(a, b + count, reach=horizon * (r + count) / alpha)
+        shape, rate = r + k * count, alpha + T[rows]
+        p, weight = dropout_grid(a, b + (count + modified), reach=horizon * (shape + (k - 1)) / alpha)
+        if k == 1:
 
-        def future(rate: Array, shape: float = r + count, p: Array = p, weight: Array = weight) -> Array:
-            return discounted_purchases_while_alive(
-                np.full_like(rate, horizon),
-                discount_rate=discount_rate,
-                shape=shape,
-                rate=rate,
-                p=p,
-                weight=weight,
+            def future(rate: Array, shape: float = shape, p: Array = p, weight: Array = weight) -> Array:
+                t = np.full_like(rate, horizon)
+                return discounted_purchases_while_alive(
+                    t, discount_rate=discount_rate, shape=shape, rate=rate, p=p, weight=weight
+                )
+
+            while_alive[rows] = through_cells(future, rate)
+        else:
+            stages = stage_weights(np.asarray(shape), (T[rows] - t_x[rows]) / rate, k=k)
+            while_alive[rows] = discounted_purchases_over_stages(
+                horizon, discount_rate=discount_rate, k=k, stages=stages, shape=shape, rate=rate, p=p, weight=weight
             )
-
-        while_alive[rows] = through_cells(future, alpha + T[rows])
-    return probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b) * while_alive
+    return probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified) * while_alive
 
 
-def expected_purchases_new_customer(t: ArrayLike, *, r: float, alpha: float, a: float, b: float) -> Array:
+def expected_purchases_new_customer(
+    t: ArrayLike, *, r: float, alpha: float, a: float, b: float, k: int = 1, modified: bool = False
+) -> Array:
     """Return expected repeat purchases within ``t`` after the first purchase, E[X(t)].
 
     Examples
@@ -312,8 +283,12 @@ def expected_purchases_new_customer(t: ArrayLike, *, r: float, alpha: float, a: 
     1.444
     """
     t = np.asarray(t, dtype=float)
-    p, weight = dropout_grid(a, b, reach=float(t.max(initial=0.0)) * r / alpha)
-    return purchases_while_alive(t, shape=r, rate=np.asarray(alpha), p=p, weight=weight)
+    p, weight = dropout_grid(a, b + modified, reach=float(t.max(initial=0.0)) * (r + (k - 1)) / alpha)
+    stays = b / (a + b) if modified else 1.0
+    if k == 1:
+        return stays * purchases_while_alive(t, shape=r, rate=np.asarray(alpha), p=p, weight=weight)
+    ahead = erlang_gaps.purchases_while_alive(t.ravel() / alpha, k=k, stage=0, shape=r, p=p, weight=weight)
+    return stays * ahead.reshape(t.shape)
 
 
 def drawn_purchases(
@@ -327,20 +302,27 @@ def drawn_purchases(
     alpha: Array,
     a: Array,
     b: Array,
+    k: int = 1,
+    modified: bool = False,
 ) -> Array:
     """Purchases of each customer in each common future, (n_customers, n_futures).
 
-    The parameters hold one draw per future.
+    The parameters hold one draw per future. The number that decides whether a customer is alive, as a share
+    of the probability of it, is uniform over those who are, and decides their stage.
     """
     distinct, member = np.unique(x, return_inverse=True)
     x, t_x, T, distinct = x[:, None], t_x[:, None], T[:, None], distinct[:, None]
+    alive = probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified)
+    rate, shape = alpha + T, r + k * distinct
+    pace = gammaincinv(shape, futures.rate)[member] / rate
+    if k > 1:
+        bounds = np.cumsum(stage_weights(r + k * x, (T - t_x) / rate, k=k), axis=0)[:-1] * alive
+        stage = (futures.alive > bounds).sum(axis=0)
+        for j in range(1, k):
+            pace = np.where(stage == j, gammaincinv(shape + j, futures.rate)[member] / rate, pace)
+    purchases = futures.purchases_by(pace * horizon)
+    if k > 1:
+        purchases = np.floor((purchases + stage) / k)
     return draw_purchases(
-        horizon,
-        futures,
-        alive=probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b),
-        distinct_shape=r + distinct,
-        member=member,
-        rate=alpha + T,
-        a=a,
-        distinct_b=b + distinct,
+        futures, alive=alive, if_never_left=purchases, member=member, a=a, distinct_b=b + (distinct + modified)
     )

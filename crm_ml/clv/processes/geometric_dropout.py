@@ -20,7 +20,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, exprel, gammaincinv
+from scipy.special import betaincinv, exprel
 
 from crm_ml.clv.interval import Futures
 
@@ -120,8 +120,8 @@ def discounted_purchases_while_alive(
     return discounted
 
 
-def through_cells(function: Callable[[Array], Array], rate: Array) -> Array:
-    """Evaluate a smooth function of log(rate) by interpolation within fixed cells of width log(2).
+def through_cells(function: Callable[[Array], Array], rate: Array, *, per_octave: int = 1) -> Array:
+    """Evaluate a smooth function of log(rate) by interpolation within fixed cells of width log(2) / per_octave.
 
     A cell's Chebyshev nodes do not depend on which customers fall into it, so neither does a customer's
     value. The function is called once, on the nodes of the cells in use.
@@ -131,6 +131,8 @@ def through_cells(function: Callable[[Array], Array], rate: Array) -> Array:
     function : callable
         Takes and returns an array of shape (n,).
     rate : ndarray of shape (n_customers,), > 0
+    per_octave : int, default 1
+        More where the function changes within a factor of two.
 
     Examples
     --------
@@ -138,12 +140,12 @@ def through_cells(function: Callable[[Array], Array], rate: Array) -> Array:
     >>> through_cells(np.sqrt, np.array([4.0, 9.0])).round(12).tolist()
     [2.0, 3.0]
     """
-    position = np.log2(rate)
+    position = np.log2(rate) * per_octave
     cell, member = np.unique(np.floor(position), return_inverse=True)
     angles = (np.arange(_CELL_NODES) + 0.5) * np.pi / _CELL_NODES
     nodes = 0.5 * (1.0 + np.cos(angles))
     barycentric = np.sin(angles) * (-1.0) ** np.arange(_CELL_NODES)
-    values = function(np.exp2(cell[:, None] + nodes).ravel()).reshape(len(cell), _CELL_NODES)
+    values = function(np.exp2((cell[:, None] + nodes) / per_octave).ravel()).reshape(len(cell), _CELL_NODES)
     gap = (position - cell[member])[:, None] - nodes
     on_node = gap == 0.0
     pull = barycentric / np.where(on_node, 1.0, gap)
@@ -152,34 +154,23 @@ def through_cells(function: Callable[[Array], Array], rate: Array) -> Array:
 
 
 def draw_purchases(
-    horizon: float,
-    futures: Futures,
-    *,
-    alive: Array,
-    distinct_shape: Array,
-    member: NDArray[np.intp],
-    rate: Array,
-    a: Array,
-    distinct_b: Array,
+    futures: Futures, *, alive: Array, if_never_left: Array, member: NDArray[np.intp], a: Array, distinct_b: Array
 ) -> Array:
     """Purchases within the horizon in each common future.
 
     Parameters
     ----------
-    horizon : float
     futures : Futures
     alive : ndarray of shape (n_customers, n_futures)
         Probability of being alive under each future's parameters.
-    distinct_shape, distinct_b : ndarray of shape (n_distinct, n_futures)
-        Gamma shape of the purchase rate and second Beta parameter of p, per distinct count of purchases.
+    if_never_left : ndarray of shape (n_customers, n_futures)
+        Purchases of a customer who is alive and never leaves.
     member : ndarray of shape (n_customers,)
         Which of the distinct rows a customer belongs to.
-    rate : ndarray of shape (n_customers, n_futures)
-        Gamma rate of the purchase rate.
     a : ndarray of shape (n_futures,)
+    distinct_b : ndarray of shape (n_distinct, n_futures)
+        Second Beta parameter of p, per distinct count of purchases.
     """
-    pace = gammaincinv(distinct_shape, futures.rate)[member] / rate
     p = np.clip(betaincinv(a, distinct_b, futures.dropout), _TINY, 1.0 - 1e-16)
     last = 1.0 + np.floor(np.log(futures.stop) / np.log1p(-p))
-    counts = np.minimum(futures.purchases_by(pace * horizon), last[member])
-    return np.where(futures.alive < alive, counts, 0.0)
+    return np.where(futures.alive < alive, np.minimum(if_never_left, last[member]), 0.0)

@@ -130,7 +130,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         patterns = compress(x, t_x, T, check_weights(weights, len(rfm)))
         again = patterns.x > 0
         refuse_without_repeats(int(again.sum()), len(rfm), what="a repeat purchase")
-        fit = _fit(self._mathematics, patterns)
+        fit = _fit(self._bound, patterns)
         self.time_unit_ = self.time_unit
         self._take(StoredFit.of(fit, notes=self._notes(patterns) + fit.notes))
         self.diagnostics_["customers"] = patterns.total_weight
@@ -147,7 +147,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             Time without a purchase after ``T``, in the fit's unit.
         """
         x, t_x, T = self._histories(rfm)
-        values = self._mathematics.probability_alive(x, t_x, T + further_silence, **self.params_)
+        values = self._bound.probability_alive(x, t_x, T + further_silence, **self.params_)
         return pd.Series(values, index=rfm.index, name="probability_alive")
 
     def probability_no_purchase(self, rfm: pd.DataFrame, horizon: float) -> pd.Series:
@@ -162,7 +162,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """
         x, t_x, T = self._histories(rfm)
         check_positive("horizon", horizon)
-        values = self._mathematics.probability_no_purchase(horizon, x, t_x, T, **self.params_)
+        values = self._bound.probability_no_purchase(horizon, x, t_x, T, **self.params_)
         return pd.Series(values, index=rfm.index, name="probability_no_purchase")
 
     def expected_purchases(self, rfm: pd.DataFrame, horizon: float, *, discount_rate: float = 0.0) -> pd.Series:
@@ -183,7 +183,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """
         x, t_x, T = self._histories(rfm)
         check_positive("horizon", horizon)
-        values = self._mathematics.expected_purchases(horizon, x, t_x, T, discount_rate=discount_rate, **self.params_)
+        values = self._bound.expected_purchases(horizon, x, t_x, T, discount_rate=discount_rate, **self.params_)
         return pd.Series(values, index=rfm.index, name="expected_purchases")
 
     def expected_purchases_new_customer(self, t: ArrayLike) -> Array:
@@ -195,7 +195,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             In the fit's unit of time.
         """
         check_fitted(self, "params_")
-        return self._mathematics.expected_purchases_new_customer(t, **self.params_)
+        return self._bound.expected_purchases_new_customer(t, **self.params_)
 
     def count_draw(self, rfm: pd.DataFrame, horizon: float) -> CountDraw:
         """Return a function that draws the purchases of some of the customers in common futures.
@@ -212,7 +212,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
 
         def draw(futures: Futures, rows: NDArray[np.intp]) -> Array:
             params = parameter_draws(self.params_, self.log_covariance_, futures.normals[: len(self.params_)])
-            return self._mathematics.drawn_purchases(horizon, x[rows], t_x[rows], T[rows], futures=futures, **params)
+            return self._bound.drawn_purchases(horizon, x[rows], t_x[rows], T[rows], futures=futures, **params)
 
         return draw
 
@@ -235,6 +235,11 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         model.time_unit_ = model.time_unit
         model._take(fit)
         return model
+
+    @property
+    def _bound(self) -> ProcessMathematics:
+        """The mathematics of this fit; a process with a whole-number parameter binds it here."""
+        return self._mathematics
 
     def _notes(self, patterns: Patterns) -> list[str]:
         """Return caveats of this process on these data, in words."""
