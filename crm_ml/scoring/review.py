@@ -173,7 +173,7 @@ def _notes(assessment: Assessment, scores: pd.DataFrame, horizon_days: float) ->
     days = int(scores["horizon_days"].iloc[0])
     cutoffs = ", ".join(f"{cutoff:%Y-%m-%d}" for cutoff in np.unique(assessment.churn.metrics["cutoff"]))
     return [
-        Note(term="Churn", text=f"No purchase in the {days} days after the date of the report."),
+        Note(term="Horizon", text=f"The churn of this report is no purchase in the {days} days after its date."),
         Note(
             term="How the models were judged",
             text=f"Refitted at {cutoffs} on what was known then, and compared with the {days} days that followed. "
