@@ -2,16 +2,28 @@
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
 from crm_ml.clv.model import CLVModel
-from crm_ml.clv.processes import BetaGeoModel
+from crm_ml.clv.processes import (
+    BetaGeoBetaBinomModel,
+    BetaGeoCNBDModel,
+    BetaGeoModel,
+    ModifiedBetaGeoCNBDModel,
+    ModifiedBetaGeoModel,
+    ParetoNBDModel,
+)
 from crm_ml.clv.spend import GammaGammaModel
 from crm_ml.clv.summary import rfm_summary
 from crm_ml.clv.tracking import weekly_purchases
 
 __all__ = [
+    "BetaGeoBetaBinomModel",
+    "BetaGeoCNBDModel",
     "BetaGeoModel",
     "CLVModel",
     "GammaGammaModel",
     "LifetimesBaseline",
+    "ModifiedBetaGeoCNBDModel",
+    "ModifiedBetaGeoModel",
+    "ParetoNBDModel",
     "SpendRateBaseline",
     "rfm_summary",
     "weekly_purchases",

@@ -23,9 +23,12 @@ from crm_ml.errors import (
 __all__ = [
     "check_fitted",
     "check_histories",
+    "check_log_gaps",
+    "check_opportunities",
     "check_positive",
     "check_spend",
     "check_weights",
+    "check_whole",
     "refuse_without_repeats",
 ]
 
@@ -33,6 +36,9 @@ Array = NDArray[np.float64]
 
 _FRAME = "Purchase histories"
 _REMEDY = "crm_ml.clv.rfm_summary makes a frame that obeys this."
+_COUNTED = (
+    "Number each customer's opportunities 1, 2, … after the first purchase; count those taken, and note the last."
+)
 
 
 def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
@@ -66,6 +72,71 @@ def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
     _forbid((x == 0) & (t_x > 0), "`recency` must be 0 where `frequency` is 0.")
     _forbid((x > 0) & (t_x == 0), "`recency` must be positive where `frequency` is.")
     return x, t_x, T
+
+
+def check_opportunities(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
+    """Take x, t_x and n out of a frame of opportunities to buy and check that they can be a history.
+
+    Parameters
+    ----------
+    rfm : DataFrame of shape (n_customers, ...)
+        With the columns ``frequency`` (opportunities taken), ``recency`` (number of the last one taken, 0 if
+        none was) and ``n_opportunities``; others are ignored.
+
+    Returns
+    -------
+    tuple of three ndarray of shape (n_customers,)
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing or a row is impossible, naming the rule and the first rows.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"frequency": [2], "recency": [4], "n_opportunities": [6]})
+    >>> [column.tolist() for column in check_opportunities(frame)]
+    [[2.0], [4.0], [6.0]]
+    """
+    names = ("frequency", "recency", "n_opportunities")
+    x, t_x, n = columns = tuple(_column(rfm, name, _COUNTED) for name in names)
+    for name, values in zip(names, columns, strict=True):
+        _forbid((values < 0) | (values != np.floor(values)), f"`{name}` must be a whole number, 0 or more.", _COUNTED)
+    _forbid(t_x > n, "`recency` must not exceed `n_opportunities`.", _COUNTED)
+    _forbid(x > t_x, "`frequency` must not exceed `recency`.", _COUNTED)
+    _forbid((x == 0) & (t_x > 0), "`recency` must be 0 where `frequency` is 0.", _COUNTED)
+    return x, t_x, n
+
+
+def check_log_gaps(rfm: pd.DataFrame, *, required: bool) -> Array | None:
+    """Take the sums of log gaps between purchases out of a frame; None where it has none and needs none.
+
+    Raises
+    ------
+    SchemaError
+        If the column is required and missing, or cannot belong to the frame's frequency and recency: the sum
+        is largest when all gaps are equal.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"frequency": [2], "recency": [8.0], "T": [9.0], "sum_log_gaps": [np.log(2) + np.log(6)]})
+    >>> check_log_gaps(frame, required=True).round(4).tolist()
+    [2.4849]
+    """
+    x, t_x, _ = check_histories(rfm)
+    if not required and "sum_log_gaps" not in rfm.columns:
+        return None
+    if "sum_log_gaps" not in rfm.columns:
+        remedy = "crm_ml.clv.rfm_summary(..., sum_log_gaps=True) makes it; or give k, which needs none."
+        raise SchemaError(missing_column("sum_log_gaps", map(str, rfm.columns), what=_FRAME, remedy=remedy))
+    log_gaps = _column(rfm, "sum_log_gaps")
+    largest = x * np.log(np.where(x > 0, t_x, 1.0) / np.maximum(x, 1.0))
+    _forbid((x == 0) & (log_gaps != 0), "`sum_log_gaps` must be 0 where `frequency` is 0.")
+    _forbid(
+        log_gaps > largest + 1e-9 * np.maximum(x, 1.0),
+        "`sum_log_gaps` must not exceed `frequency` × log(`recency` / `frequency`), in the unit of `recency`.",
+    )
+    return log_gaps
 
 
 def check_spend(rfm: pd.DataFrame) -> tuple[Array, Array]:
@@ -115,6 +186,18 @@ def check_positive(name: str, value: float) -> float:
     return float(value)
 
 
+def check_whole(name: str, value: ArrayLike, *, least: int) -> None:
+    """Refuse a setting that does not count opportunities.
+
+    Raises
+    ------
+    CrmError
+    """
+    values = np.asarray(value, dtype=float)
+    if not np.all(np.isfinite(values) & (values >= least) & (values == np.floor(values))):
+        raise CrmError(out_of_range(name, value, f"be a whole number of opportunities, {least} or more"))
+
+
 def check_fitted(model: object, attribute: str) -> None:
     """Refuse to predict with a model that was never fitted.
 
@@ -141,20 +224,20 @@ def refuse_without_repeats(n_repeaters: int, n_customers: int, *, what: str) -> 
         )
 
 
-def _column(rfm: pd.DataFrame, name: str) -> Array:
+def _column(rfm: pd.DataFrame, name: str, remedy: str = _REMEDY) -> Array:
     if not isinstance(rfm, pd.DataFrame):
-        raise SchemaError(f"{_FRAME} must be a pandas DataFrame; got {type(rfm).__name__}.\n{_REMEDY}")
+        raise SchemaError(f"{_FRAME} must be a pandas DataFrame; got {type(rfm).__name__}.\n{remedy}")
     if name not in rfm.columns:
-        raise SchemaError(missing_column(name, map(str, rfm.columns), what=_FRAME, remedy=_REMEDY))
+        raise SchemaError(missing_column(name, map(str, rfm.columns), what=_FRAME, remedy=remedy))
     try:
         values = rfm[name].to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise SchemaError(f"`{name}` must be numeric; got {rfm[name].dtype}.\n{_REMEDY}") from error
-    _forbid(~np.isfinite(values), f"`{name}` must be finite.")
+        raise SchemaError(f"`{name}` must be numeric; got {rfm[name].dtype}.\n{remedy}") from error
+    _forbid(~np.isfinite(values), f"`{name}` must be finite.", remedy)
     return values
 
 
-def _forbid(broken: NDArray[np.bool_], rule: str) -> None:
+def _forbid(broken: NDArray[np.bool_], rule: str, remedy: str = _REMEDY) -> None:
     rows = np.flatnonzero(broken)
     if len(rows):
         raise SchemaError(
@@ -164,6 +247,6 @@ def _forbid(broken: NDArray[np.bool_], rule: str) -> None:
                 total=broken.size,
                 rows=rows[:3].tolist(),
                 what="customers",
-                remedy=_REMEDY,
+                remedy=remedy,
             )
         )

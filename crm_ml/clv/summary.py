@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builder import FeatureBuilder
 from crm_ml.features.panel import build_features, iter_features
-from crm_ml.features.rfm import PurchaseSummary
+from crm_ml.features.rfm import PurchaseRegularity, PurchaseSummary
 
 __all__ = ["TimeUnit", "days_per_unit", "iter_rfm_summary", "rfm_summary"]
 
@@ -20,7 +22,9 @@ TimeUnit = Literal["D", "W"]
 DAYS_PER_UNIT: dict[TimeUnit, float] = {"D": 1.0, "W": 7.0}
 
 
-def rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -> pd.DataFrame:
+def rfm_summary(
+    log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D", sum_log_gaps: bool = False
+) -> pd.DataFrame:
     """Return each customer's frequency, recency, T and monetary value before `as_of`.
 
     Purchases of one day (UTC) are one purchase, in either unit: weeks are days divided by seven, as in
@@ -31,12 +35,15 @@ def rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -
     log : the log.
     as_of : only events before it count; T runs to the last day before it.
     time_unit : "D" for days or "W" for weeks.
+    sum_log_gaps : whether to add the column of that name, from which the models of regular purchases
+        estimate their regularity: the sum of the logarithms of the gaps between purchase days.
 
     Returns
     -------
     DataFrame
         Indexed by customer_id in order: ``frequency`` (repeat purchase days), ``recency`` and ``T`` (time
-        units), ``monetary_value`` (currency; mean net spend of repeat purchase days, 0 without any).
+        units), ``monetary_value`` (currency; mean net spend of repeat purchase days, 0 without any), and
+        ``sum_log_gaps`` (of gaps in time units, 0 without any) where asked for.
 
     Examples
     --------
@@ -45,7 +52,10 @@ def rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -
     [33.0, 264.0, 266.0, 52.21]
     """
     per_unit = days_per_unit(time_unit)
-    return _in_units(build_features(log, as_of=as_of, features=[PurchaseSummary()]), per_unit)
+    columns: list[FeatureBuilder] = [PurchaseSummary()]
+    if sum_log_gaps:
+        columns.append(PurchaseRegularity())
+    return _in_units(build_features(log, as_of=as_of, features=columns), per_unit)
 
 
 def iter_rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -> Iterator[pd.DataFrame]:
@@ -74,4 +84,7 @@ def days_per_unit(time_unit: TimeUnit) -> float:
 
 
 def _in_units(summary: pd.DataFrame, per_unit: float) -> pd.DataFrame:
-    return summary.assign(recency=summary["recency"] / per_unit, T=summary["T"] / per_unit)
+    summary = summary.assign(recency=summary["recency"] / per_unit, T=summary["T"] / per_unit)
+    if "sum_log_gaps" in summary:
+        summary["sum_log_gaps"] -= summary["frequency"] * np.log(per_unit)
+    return summary

@@ -5,7 +5,7 @@ from crm_ml.features.decline import InteractionDecline
 from crm_ml.features.labels import LABEL_COLUMNS
 from crm_ml.features.panel import DEFAULT_FEATURES, build_features, build_panel, iter_features
 from crm_ml.features.past import Past
-from crm_ml.features.rfm import RFM, PurchaseSummary
+from crm_ml.features.rfm import RFM, PurchaseRegularity, PurchaseSummary
 from crm_ml.features.stretch import IntervalStretch
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "InteractionDecline",
     "IntervalStretch",
     "Past",
+    "PurchaseRegularity",
     "PurchaseSummary",
     "build_features",
     "build_panel",

@@ -12,7 +12,7 @@ from crm_ml.features.builder import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, first_per, last_per, owner_of, sum_per
 
-__all__ = ["RFM", "PurchaseSummary"]
+__all__ = ["RFM", "PurchaseRegularity", "PurchaseSummary"]
 
 
 @register_builder
@@ -108,3 +108,17 @@ class PurchaseSummary:
             "T": (past.cutoff - 1) // DAY - first,
             "monetary_value": np.divide(repeat_spend, frequency, out=np.zeros(len(past)), where=frequency > 0),
         }
+
+
+@register_builder
+@dataclass(frozen=True)
+class PurchaseRegularity:
+    """How regular purchases are: what models with Erlang gaps need beyond `PurchaseSummary`."""
+
+    def describe(self) -> tuple[Feature, ...]:
+        """Return the documentation of each feature."""
+        return (Feature("sum_log_gaps", "log days", "Σ log(days between purchase days)", "≥ 0, 0 without a repeat"),)
+
+    def build(self, past: Past) -> dict[str, Float]:
+        """Return one array per feature."""
+        return {"sum_log_gaps": sum_per(np.log(past.gaps.days), past.gaps.offsets)}

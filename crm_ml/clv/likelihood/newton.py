@@ -19,6 +19,8 @@ GRADIENT_TOLERANCE = 1e-8
 """Largest accepted slope of the log-likelihood per customer and unit of a log parameter."""
 STEP_TOLERANCE = 1e-6
 """Largest Newton step, in log units, that may be left where the curvature is positive."""
+ROUNDING = 1e-13
+"""Share of the log-likelihood below which a gain cannot be told from rounding."""
 LONGEST_STEP = 2.0
 MOST_STEPS = 200
 RIDGE_DEVIATION = 1.0
@@ -177,7 +179,8 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
         slope = np.where(held, 0.0, gradient)
         step, curved = _newton_step(slope, hessian, held)
         flat = np.max(np.abs(slope)) <= GRADIENT_TOLERANCE * total_weight
-        settled = np.max(np.abs(step)) <= STEP_TOLERANCE if curved else held.any()
+        unseen = float(slope @ step) <= ROUNDING * abs(value)  # a ridge without an end: nothing left to climb
+        settled = np.max(np.abs(step)) <= STEP_TOLERANCE if curved else held.any() or unseen
         accepted = bool(flat and settled)
         if accepted:
             break
@@ -186,7 +189,7 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
             candidate = np.clip(theta + shrink * step, lower, upper)
             trial = f(candidate)
             n_evaluations += 1
-            enough = value + 1e-4 * float(slope @ (candidate - theta)) - 1e-13 * abs(value)
+            enough = value + 1e-4 * float(slope @ (candidate - theta)) - ROUNDING * abs(value)
             if np.isfinite(trial[0]) and trial[0] >= enough:
                 break
             trial, shrink = None, shrink / 4

@@ -22,8 +22,6 @@ purchase regularity, International Journal of Research in Marketing 38(1) (BG/CN
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, expit, gammaincinv, gammaln, xlogy

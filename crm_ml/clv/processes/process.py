@@ -125,13 +125,13 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         ConvergenceError
             If nobody bought again, or the likelihood cannot be maximised.
         """
-        days_per_unit(self.time_unit)
-        x, t_x, T = check_histories(rfm)
+        time_unit = self._checked_unit()
+        x, t_x, T = self._columns(rfm)
         patterns = compress(x, t_x, T, check_weights(weights, len(rfm)))
         again = patterns.x > 0
         refuse_without_repeats(int(again.sum()), len(rfm), what="a repeat purchase")
         fit = _fit(self._bound, patterns)
-        self.time_unit_ = self.time_unit
+        self.time_unit_ = time_unit
         self._take(StoredFit.of(fit, notes=self._notes(patterns) + fit.notes))
         self.diagnostics_["customers"] = patterns.total_weight
         self.diagnostics_["repeat_customers"] = float(patterns.weight[again].sum())
@@ -161,7 +161,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             If the horizon is not positive.
         """
         x, t_x, T = self._histories(rfm)
-        check_positive("horizon", horizon)
+        self._check_horizon(horizon)
         values = self._bound.probability_no_purchase(horizon, x, t_x, T, **self.params_)
         return pd.Series(values, index=rfm.index, name="probability_no_purchase")
 
@@ -182,7 +182,7 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             If the horizon is not positive.
         """
         x, t_x, T = self._histories(rfm)
-        check_positive("horizon", horizon)
+        self._check_horizon(horizon)
         values = self._bound.expected_purchases(horizon, x, t_x, T, discount_rate=discount_rate, **self.params_)
         return pd.Series(values, index=rfm.index, name="expected_purchases")
 
@@ -255,12 +255,26 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
 
     def _histories(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
         check_fitted(self, "params_")
+        return self._columns(rfm)
+
+    def _columns(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
+        """Take x, t_x and T out of the frame this process reads."""
         return check_histories(rfm)
+
+    def _checked_unit(self) -> TimeUnit:
+        days_per_unit(self.time_unit)
+        return self.time_unit
+
+    def _check_horizon(self, horizon: float) -> None:
+        check_positive("horizon", horizon)
 
 
 def _fit(mathematics: ProcessMathematics, patterns: Patterns) -> FitResult:
-    """Fit with the mean length of observation as the unit of time, and return to the caller's unit."""
-    unit = float(patterns.weight @ patterns.T) / patterns.total_weight
+    """Fit with the mean length of observation as the unit of time, and return to the caller's unit.
+
+    A process without parameters of time counts it in steps, which have no other unit.
+    """
+    unit = float(patterns.weight @ patterns.T) / patterns.total_weight if mathematics.TIME_NAMES else 1.0
     scaled = patterns.in_units_of(unit)
     screen = None
     if len(scaled.x) > 4 * _SCREEN_PATTERNS:
