@@ -180,11 +180,11 @@ def test_discounted_residual_purchases_agree_with_the_closed_form(donors):
     frame = histories([0, 4, 6], [0, 5, 6], 6)
     got = donors.discounted_residual_purchases(frame, discount_rate=float(np.log(1.1)))
     alpha, beta, gamma, delta = donors.params_.values()
-    for value, (x, t_x, n) in zip(got, frame.to_numpy(), strict=True):
+    for value, (x, t_x, n) in zip(got, frame.to_numpy().tolist(), strict=True):
         with mp.workdps(30):
             stays = (delta + n) / (mp.mpf(gamma) + delta + n)
             rest = mp.hyp2f1(1, mp.mpf(delta) + n + 1, mp.mpf(gamma) + delta + n + 1, 1 / mp.mpf("1.1"))
-            alive = mp_history(int(x), int(t_x), int(n), alpha, beta, gamma, delta)[1]
+            alive = mp_history(x, t_x, n, alpha, beta, gamma, delta)[1]
             truth = alive * (alpha + mp.mpf(x)) / (mp.mpf(alpha) + beta + n) * stays * rest / mp.mpf("1.1")
         assert_allclose(value, float(truth), rtol=1e-11)
     with pytest.raises(CrmError, match="`discount_rate` must be positive"):

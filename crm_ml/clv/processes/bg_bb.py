@@ -280,4 +280,4 @@ def drawn_purchases(
     theta = np.clip(betaincinv(gamma, delta + n, futures.dropout), 1e-300, _LARGEST_SHARE)
     seen = np.minimum(np.floor(np.log(futures.stop) / np.log1p(-theta)), horizon)
     counts = binom.ppf(ndtr(futures.many), seen, p)
-    return np.where(futures.alive < alive, counts, 0.0)[member]
+    return np.where(futures.alive < alive, counts, 0.0)[member.ravel()]  # NumPy 2.0 alone gives it two dimensions
