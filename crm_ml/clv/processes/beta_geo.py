@@ -155,9 +155,6 @@ class ModifiedBetaGeoModel(PurchaseProcess):
 
     _mathematics: ClassVar[ProcessMathematics] = _variant(k=1, modified=True)
 
-    def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002 - it has no caveat of its own
-        return []
-
 
 class BetaGeoCNBDModel(PurchaseProcess):
     """BG/CNBD-k: BG/NBD with Erlang-k gaps between purchases; k = 1 is BG/NBD.
@@ -309,7 +306,7 @@ class ModifiedBetaGeoCNBDModel(BetaGeoCNBDModel):
 
     _modified: ClassVar[bool] = True
 
-    def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002 - it has no caveat of its own
+    def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002  # the unmodified model's caveat is not its own
         return []
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.processes import bg_bb
 from crm_ml.clv.processes.process import ProcessMathematics, PurchaseProcess
 from crm_ml.clv.rfm_frame import check_opportunities, check_positive, check_whole
@@ -123,9 +122,6 @@ class BetaGeoBetaBinomModel(PurchaseProcess):
 
     def _checked_unit(self) -> Any:
         return "opportunity"
-
-    def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002  # what is doubtful shows in the fit
-        return []
 
     def _check_horizon(self, horizon: float) -> None:
         check_whole("horizon", horizon, least=1)

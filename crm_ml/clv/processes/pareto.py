@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.processes import pareto_nbd
 from crm_ml.clv.processes.process import ProcessMathematics, PurchaseProcess
 from crm_ml.clv.rfm_frame import check_positive
@@ -92,9 +91,6 @@ class ParetoNBDModel(PurchaseProcess):
         check_positive("discount_rate", discount_rate)
         values = pareto_nbd.expected_purchases(np.inf, x, t_x, T, discount_rate=discount_rate, **self.params_)
         return pd.Series(values, index=rfm.index, name="discounted_residual_purchases")
-
-    def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002  # what is doubtful shows in the fit
-        return []
 
     def _ridge(self) -> list[str]:
         errors = np.sqrt(np.diag(self.log_covariance_))[2:]

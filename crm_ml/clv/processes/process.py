@@ -241,9 +241,9 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """The mathematics of this fit; a process with a whole-number parameter binds it here."""
         return self._mathematics
 
-    def _notes(self, patterns: Patterns) -> list[str]:
-        """Return caveats of this process on these data, in words."""
-        raise NotImplementedError
+    def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002  # a process with a caveat looks at them
+        """Return caveats of this process on these data, in words; none unless a process has its own."""
+        return []
 
     def _take(self, stored: StoredFit) -> None:
         self._stored = stored
