@@ -15,9 +15,9 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_series_equal
 
 from crm_ml.clv import BetaGeoBetaBinomModel, baselines
-from crm_ml.clv.interval import common_futures
 from crm_ml.clv.likelihood.patterns import compress
 from crm_ml.clv.processes import bg_bb
+from crm_ml.clv.uncertainty.interval import common_futures
 from crm_ml.errors import ConvergenceError, CrmError, ModelError, SchemaError
 
 DONORS = {"alpha": 1.203522, "beta": 0.749716, "gamma": 0.656718, "delta": 2.783443}

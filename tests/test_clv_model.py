@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
 from crm_ml.clv import BetaGeoModel, CLVModel, rfm_summary
-from crm_ml.clv.interval import common_futures, parameter_draws
 from crm_ml.clv.processes import bg_nbd
+from crm_ml.clv.uncertainty.interval import common_futures, parameter_draws
 from crm_ml.errors import CrmError, ModelError, NotFittedError, SchemaError
 from crm_ml.events import CustomerLog
 

@@ -9,7 +9,8 @@ import pytest
 from clv_shops import CDNOW_SPEND, cdnow_rfm
 from numpy.testing import assert_allclose
 
-from crm_ml.clv import GammaGammaModel, gamma_gamma
+from crm_ml.clv import GammaGammaModel
+from crm_ml.clv.spend import gamma_gamma
 from crm_ml.errors import ConvergenceError, ModelError, NotFittedError, SchemaError
 
 PAPER = {"p": 6.25, "q": 3.74, "gamma": 15.44}

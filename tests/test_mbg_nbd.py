@@ -161,7 +161,7 @@ def test_drawn_futures_have_the_expected_mean():
 
 
 def assert_drawn_mean(model, rfm, horizon):
-    from crm_ml.clv.interval import common_futures
+    from crm_ml.clv.uncertainty.interval import common_futures
 
     drawn = model.count_draw(rfm, horizon)(common_futures(), np.arange(len(rfm)))
     expected = model.expected_purchases(rfm, horizon).to_numpy()

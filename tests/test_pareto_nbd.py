@@ -14,10 +14,10 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_series_equal
 
 from crm_ml.clv import ParetoNBDModel, baselines
-from crm_ml.clv.interval import common_futures
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime
 from crm_ml.clv.likelihood.patterns import compress
 from crm_ml.clv.processes import pareto_nbd
+from crm_ml.clv.uncertainty.interval import common_futures
 from crm_ml.errors import ConvergenceError, CrmError, ModelError
 
 CDNOW = {"r": 0.553277, "alpha": 10.577684, "s": 0.606240, "beta": 11.668730}

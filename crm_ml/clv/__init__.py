@@ -1,6 +1,7 @@
 """What each customer is worth: purchase processes, spend, and customer lifetime value."""
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
+from crm_ml.clv.diagnostics.tracking import weekly_purchases
 from crm_ml.clv.model import CLVModel
 from crm_ml.clv.processes import (
     BetaGeoBetaBinomModel,
@@ -12,7 +13,6 @@ from crm_ml.clv.processes import (
 )
 from crm_ml.clv.spend import GammaGammaModel
 from crm_ml.clv.summary import rfm_summary
-from crm_ml.clv.tracking import weekly_purchases
 
 __all__ = [
     "BetaGeoBetaBinomModel",

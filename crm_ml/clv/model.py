@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from crm_ml.clv.interval import common_futures, parameter_draws, value_bounds
 from crm_ml.clv.processes import BetaGeoModel
 from crm_ml.clv.rfm_frame import check_fitted, check_positive, check_spend
 from crm_ml.clv.spend import GammaGammaModel
 from crm_ml.clv.summary import TimeUnit, days_per_unit, rfm_summary
+from crm_ml.clv.uncertainty.interval import common_futures, parameter_draws, value_bounds
 from crm_ml.errors import CrmError, ModelError, out_of_range
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog

@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, expit, gammaln, ndtr
 from scipy.stats import binom
 
-from crm_ml.clv.interval import Futures
 from crm_ml.clv.likelihood.counted_dropout import left_terms, log_odds_left
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
 from crm_ml.clv.processes.geometric_dropout import dropout_grid
+from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
     "NAMES",

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, expit, gammaincinv, gammaln, xlogy
 
-from crm_ml.clv.interval import Futures
 from crm_ml.clv.likelihood.beta_geo_objective import objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import gammaln_rise
@@ -40,6 +39,7 @@ from crm_ml.clv.processes.geometric_dropout import (
     purchases_while_alive,
     through_cells,
 )
+from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
     "NAMES",

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, exprel
 
-from crm_ml.clv.interval import Futures
+from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
     "discounted_purchases_while_alive",

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaincinv, gammaln
 
-from crm_ml.clv.interval import Futures
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime, left_terms, log_odds_left
 from crm_ml.clv.likelihood.log_concave import log_integral
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
     "NAMES",

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from crm_ml.clv.interval import CountDraw, Futures, parameter_draws
 from crm_ml.clv.likelihood.newton import FitResult, Objective, maximise
 from crm_ml.clv.likelihood.patterns import Patterns, compress, thin
 from crm_ml.clv.rfm_frame import (
@@ -23,6 +22,7 @@ from crm_ml.clv.rfm_frame import (
 )
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.summary import TimeUnit, days_per_unit
+from crm_ml.clv.uncertainty.interval import CountDraw, Futures, parameter_draws
 
 __all__ = ["ProcessMathematics", "PurchaseProcess"]
 

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from crm_ml.clv import gamma_gamma
 from crm_ml.clv.likelihood.newton import FitResult, maximise
 from crm_ml.clv.rfm_frame import check_fitted, check_spend, check_weights, refuse_without_repeats
+from crm_ml.clv.spend import gamma_gamma
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.errors import ConvergenceError
 

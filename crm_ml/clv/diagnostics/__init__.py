@@ -1,0 +1,1 @@
+"""A fitted model beside what happened, as frames for `crm_ml.plots`."""
