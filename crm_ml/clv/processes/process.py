@@ -22,12 +22,15 @@ from crm_ml.clv.rfm_frame import (
 )
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.summary import TimeUnit, days_per_unit
-from crm_ml.clv.uncertainty.interval import CountDraw, Futures, parameter_draws
+from crm_ml.clv.uncertainty.bootstrap import Bootstrap, Reweighted
+from crm_ml.clv.uncertainty.interval import CountDraw, Futures, common_futures, parameter_draws
+from crm_ml.errors import CrmError, out_of_range
 
 __all__ = ["ProcessMathematics", "PurchaseProcess"]
 
 Array = NDArray[np.float64]
 
+_BATCH = 1_000
 _SCREEN_PATTERNS = 2_000
 """Starts are tried on a subsample when there are more than four times as many patterns."""
 
@@ -197,7 +200,56 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         check_fitted(self, "params_")
         return self._bound.expected_purchases_new_customer(t, **self.params_)
 
-    def count_draw(self, rfm: pd.DataFrame, horizon: float) -> CountDraw:
+    def purchase_interval(
+        self, rfm: pd.DataFrame, horizon: float, *, level: float = 0.90, bootstrap: Bootstrap | None = None
+    ) -> pd.DataFrame:
+        """Return whole numbers between which each customer's purchases lie with at least probability ``level``.
+
+        The process's chance and the parameters' uncertainty are both in it; it comes from 512 common futures.
+
+        Parameters
+        ----------
+        rfm : DataFrame of shape (n_customers, ...)
+        horizon : float, > 0
+            Within the next ``horizon``, in the fit's unit of time.
+        level : float in (0, 1), default 0.90
+        bootstrap : Bootstrap, optional
+            Parameters of the futures; from their asymptotic distribution by default.
+
+        Returns
+        -------
+        DataFrame of shape (n_customers, 2)
+            Indexed like ``rfm``: ``lower``, ``upper``.
+
+        Raises
+        ------
+        CrmError
+            If the horizon is not positive, or the level no probability.
+        """
+        x, _, _ = self._histories(rfm)
+        self._check_horizon(horizon)
+        if not 0.0 < level < 1.0:
+            raise CrmError(out_of_range("level", level, "lie between 0 and 1"))
+        draw, futures = self.count_draw(rfm, horizon, bootstrap=bootstrap), common_futures()
+        tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+        bounds = np.empty((2, len(x)), dtype=np.int64)
+        order = np.argsort(x, kind="stable")  # customers of equal x share their gamma quantiles
+        for rows in np.split(order, range(_BATCH, len(x), _BATCH)):
+            bounds[:, rows] = np.quantile(draw(futures, rows), tails, axis=1, method="inverted_cdf")
+        return pd.DataFrame(bounds.T, index=rfm.index, columns=["lower", "upper"])
+
+    def reweighted(self, rfm: pd.DataFrame, weights: ArrayLike | None = None) -> Reweighted:
+        """Return the likelihood of a frame, to be maximised under other weights; for the bootstrap."""
+        x, t_x, T = self._histories(rfm)
+        patterns, mathematics = compress(x, t_x, T, check_weights(weights, len(rfm))), self._bound
+        return Reweighted(
+            patterns.weight,
+            lambda weight: mathematics.objective(dataclasses.replace(patterns, weight=weight)),
+            lower=mathematics.log_lower,
+            upper=mathematics.log_upper,
+        )
+
+    def count_draw(self, rfm: pd.DataFrame, horizon: float, *, bootstrap: Bootstrap | None = None) -> CountDraw:
         """Return a function that draws the purchases of some of the customers in common futures.
 
         Parameters come from their asymptotic distribution, one draw per future.
@@ -207,11 +259,16 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         rfm : DataFrame of shape (n_customers, ...)
         horizon : float, > 0
             In the fit's unit of time.
+        bootstrap : Bootstrap, optional
+            Take the parameters from its replicates instead.
         """
         x, t_x, T = self._histories(rfm)
 
         def draw(futures: Futures, rows: NDArray[np.intp]) -> Array:
-            params = parameter_draws(self.params_, self.log_covariance_, futures.normals[: len(self.params_)])
+            if bootstrap is not None:
+                params = bootstrap.per_future(len(futures.alive))
+            else:
+                params = parameter_draws(self.params_, self.log_covariance_, futures.normals[: len(self.params_)])
             return self._bound.drawn_purchases(horizon, x[rows], t_x[rows], T[rows], futures=futures, **params)
 
         return draw

@@ -15,6 +15,7 @@ from crm_ml.clv.likelihood.newton import FitResult, maximise
 from crm_ml.clv.rfm_frame import check_fitted, check_spend, check_weights, refuse_without_repeats
 from crm_ml.clv.spend import gamma_gamma
 from crm_ml.clv.stored_fit import StoredFit
+from crm_ml.clv.uncertainty.bootstrap import Reweighted
 from crm_ml.errors import ConvergenceError
 
 __all__ = ["GammaGammaModel"]
@@ -79,7 +80,7 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """
         x, m = check_spend(rfm)
         weight = check_weights(weights, len(rfm))
-        used = (x > 0) & (m > 0) & (weight > 0)
+        used = _telling(x, m, weight)
         refuse_without_repeats(int(used.sum()), len(rfm), what="a repeat purchase of positive mean spend")
         fit = _fit(x[used], m[used], weight[used])
         _refuse_infinite_mean(fit.params)
@@ -99,6 +100,20 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         x, m = check_spend(rfm)
         values = gamma_gamma.expected_spend(x, m, **self.params_)
         return pd.Series(values, index=rfm.index, name="expected_spend_per_purchase")
+
+    def reweighted(self, rfm: pd.DataFrame, weights: ArrayLike | None = None) -> Reweighted:
+        """Return the likelihood of a frame, to be maximised under other weights; for the bootstrap."""
+        x, m = check_spend(rfm)
+        weight = check_weights(weights, len(rfm))
+        rows = np.argsort(x, kind="stable")
+        rows = rows[_telling(x, m, weight)[rows]]
+        x, m = x[rows], m[rows]
+        return Reweighted(
+            weight[rows],
+            lambda weight: gamma_gamma.objective(x, m, weight),
+            lower=gamma_gamma.log_lower,
+            upper=gamma_gamma.log_upper,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as numbers and words fit for JSON; no customer is in it."""
@@ -152,6 +167,11 @@ def _fit(x: Array, m: Array, weight: Array) -> FitResult:
     )
 
 
+def _telling(x: Array, m: Array, weight: Array) -> NDArray[np.bool_]:
+    """Mark the customers who say something about spend."""
+    return np.asarray((x > 0) & (m > 0) & (weight > 0))
+
+
 def _refuse_infinite_mean(params: Mapping[str, float]) -> None:
     if params["q"] <= 1.0:
         raise ConvergenceError(
@@ -162,7 +182,7 @@ def _refuse_infinite_mean(params: Mapping[str, float]) -> None:
 
 def _evidence(x: Array, m: Array, weight: Array) -> dict[str, float | None]:
     repeat, positive = x > 0, m > 0
-    used = repeat & positive & (weight > 0)
+    used = _telling(x, m, weight)
     return {
         "customers": float(weight[used].sum()),
         "customers_without_repeat_spend": float(weight[~repeat].sum()),
