@@ -42,14 +42,14 @@ def cdnow_rfm(end="1997-09-30", days_per_unit=7.0):
     ).fillna({"monetary_value": 0.0})
 
 
-def simulate_shop(rng, n, *, r, alpha, a, b, T, horizon=0.0, spend=None, dropout=None):
+def simulate_shop(rng, n, *, r, alpha, a, b, T, horizon=0.0, spend=None, dropout=None, modified=False):
     """Live every customer purchase by purchase; return the histories with what follows within the horizon."""
     pace = rng.gamma(r, 1.0 / alpha, n)
     leave = rng.beta(a, b, n) if dropout is None else np.full(n, dropout)
     T = np.broadcast_to(np.asarray(T, dtype=float), n)
     spend_rate = rng.gamma(spend["q"], 1.0 / spend["gamma"], n) if spend else np.ones(n)
     x, t_x, clock, total, later, later_value = np.zeros((6, n))
-    alive = np.ones(n, dtype=bool)
+    alive = rng.random(n) > leave if modified else np.ones(n, dtype=bool)
     while alive.any():
         clock = clock + rng.exponential(1.0, n) / pace
         amount = rng.gamma(spend["p"], 1.0, n) / spend_rate if spend else np.ones(n)
