@@ -1,20 +1,25 @@
-"""Compression of customers to unique (x, t_x, T) patterns with weights."""
+"""Purchase histories as the likelihoods take them: few of them compressed to patterns, many as they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Patterns", "compress", "thin"]
+__all__ = ["COMPILED_FROM", "Patterns", "compress", "count_weights", "thin"]
 
 Array = NDArray[np.float64]
+
+COMPILED_FROM = 50_000
+"""Customers from which a fit is worth loading compiled code, and not worth sorting its rows."""
+_TALLIED = 4_096
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """Unique purchase histories and how many customers share each.
+    """Purchase histories and how many customers share each.
 
     Attributes
     ----------
@@ -22,28 +27,52 @@ class Patterns:
         Repeat purchases, time of the last one, length of observation (both since the first purchase).
     weight : ndarray of shape (n_patterns,)
         Customers, or their total weight, per pattern.
+    compiled : bool, default False
+        Whether likelihoods sum with compiled code. Part of a large shop is summed as the whole is.
     """
 
     x: Array
     t_x: Array
     T: Array
     weight: Array
+    compiled: bool = False
 
-    @property
+    @cached_property
+    def counts(self) -> tuple[Array, Array]:
+        """Distinct x and the total weight of each."""
+        return count_weights(self.x, self.weight, compiled=self.compiled)
+
+    @cached_property
     def total_weight(self) -> float:
         """Customers behind the patterns."""
-        return float(self.weight.sum())
+        return float(self.counts[1].sum())
+
+    @cached_property
+    def total_x(self) -> float:
+        """Repeat purchases of all customers."""
+        return float(self.counts[0] @ self.counts[1])
+
+    @cached_property
+    def total_T(self) -> float:
+        """Time observed of all customers."""
+        return float(self.weight @ self.T)
+
+    def weight_of_count(self, count: int) -> float:
+        """Customers with so many repeat purchases."""
+        counts, weight = self.counts
+        return float(weight[counts == count].sum())
 
     def in_units_of(self, scale: float) -> Patterns:
         """Measure the same histories in another unit of time."""
-        return Patterns(x=self.x, t_x=self.t_x / scale, T=self.T / scale, weight=self.weight)
+        return replace(self, t_x=self.t_x / scale, T=self.T / scale)
 
 
 def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
-    """Merge equal histories and drop those of weight zero.
+    """Merge equal histories and drop those of weight zero, unless there are too many to sort.
 
-    The patterns come sorted, so a fit on them depends neither on the order of the rows nor on whether
-    equal customers arrive as repeated rows or as weights.
+    Up to `COMPILED_FROM` customers the patterns come sorted, so a fit on them depends neither on the order of
+    the rows nor on whether equal customers arrive as repeated rows or as weights. Beyond, the rows stay as
+    they are, and a fit depends on these things by rounding.
 
     Examples
     --------
@@ -52,18 +81,46 @@ def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
     >>> merged.x.tolist(), merged.weight.tolist()
     ([0.0, 2.0], [1.0, 2.0])
     """
+    if len(x) >= COMPILED_FROM:
+        return Patterns(x, t_x, T, weight, compiled=True)
     kept = weight > 0
-    x, t_x, T, weight = x[kept], t_x[kept], T[kept], weight[kept]
+    if not kept.all():
+        x, t_x, T, weight = x[kept], t_x[kept], T[kept], weight[kept]
     order = np.lexsort((T, t_x, x))
     x, t_x, T, weight = x[order], t_x[order], T[order], weight[order]
     new = np.ones(len(x), dtype=bool)
-    new[1:] = (np.diff(x) != 0) | (np.diff(t_x) != 0) | (np.diff(T) != 0)
+    new[1:] = (x[1:] != x[:-1]) | (t_x[1:] != t_x[:-1]) | (T[1:] != T[:-1])
     starts = np.flatnonzero(new)
     totals = np.add.reduceat(weight, starts) if len(starts) else weight
     return Patterns(x=x[starts], t_x=t_x[starts], T=T[starts], weight=totals)
 
 
+def count_weights(x: Array, weight: Array, *, compiled: bool) -> tuple[Array, Array]:
+    """Distinct counts and the total weight of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> counts, weight = count_weights(np.array([3.0, 0.0, 3.0]), np.array([0.5, 1.0, 2.0]), compiled=False)
+    >>> counts.tolist(), weight.tolist()
+    ([0.0, 3.0], [1.0, 2.5])
+    """
+    if compiled:
+        from crm_ml.clv.likelihood.compiled import read_only, tally
+
+        *per_count, beyond = tally(*read_only(x, weight), _TALLIED)
+        per_count, rare = np.array(per_count), beyond > 0
+    else:
+        rare = x.max(initial=0.0) >= _TALLIED
+        per_count = np.zeros(0) if rare else np.bincount(x.astype(np.intp), weights=weight)
+    if rare:
+        counts, member = np.unique(x, return_inverse=True)
+        return counts, np.bincount(member, weights=weight)
+    counts = np.flatnonzero(per_count)
+    return counts.astype(float), per_count[counts]
+
+
 def thin(patterns: Patterns, *, at_most: int) -> Patterns:
     """Keep every k-th pattern, so that at most about ``at_most`` remain; the same ones every time."""
     stride = max(1, len(patterns.x) // at_most)
-    return Patterns(*(column[::stride] for column in (patterns.x, patterns.t_x, patterns.T, patterns.weight)))
+    return replace(patterns, **{name: getattr(patterns, name)[::stride] for name in ("x", "t_x", "T", "weight")})
