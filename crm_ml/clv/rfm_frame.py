@@ -210,7 +210,7 @@ def check_fitted(model: object, attribute: str) -> None:
         raise NotFittedError(f"{name} must be fitted before it predicts; it has no `{attribute}`.\nCall fit first.")
 
 
-def refuse_without_repeats(n_repeaters: int, n_customers: int, *, what: str) -> None:
+def refuse_without_repeats(n_repeaters: float, n_customers: int, *, what: str) -> None:
     """Refuse to fit on customers none of whom tells anything.
 
     Raises

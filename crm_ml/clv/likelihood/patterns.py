@@ -8,12 +8,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COMPILED_FROM", "Patterns", "compress", "count_weights", "thin"]
+__all__ = ["Patterns", "compress", "count_weights", "patterns_of", "thin"]
 
 Array = NDArray[np.float64]
 
-COMPILED_FROM = 50_000
-"""Customers from which a fit is worth loading compiled code, and not worth sorting its rows."""
+_COMPILED_FROM = 50_000
 _TALLIED = 4_096
 
 
@@ -67,12 +66,22 @@ class Patterns:
         return replace(self, t_x=self.t_x / scale, T=self.T / scale)
 
 
-def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
-    """Merge equal histories and drop those of weight zero, unless there are too many to sort.
+def patterns_of(x: Array, t_x: Array, T: Array, weight: Array, *, compiled: bool) -> Patterns:
+    """Take many histories as they are where compiled code sums over them, and compress them otherwise.
 
-    Up to `COMPILED_FROM` customers the patterns come sorted, so a fit on them depends neither on the order of
-    the rows nor on whether equal customers arrive as repeated rows or as weights. Beyond, the rows stay as
-    they are, and a fit depends on these things by rounding.
+    From 50,000 rows on, loading compiled code pays and sorting rows does not. A fit then depends on the order
+    of the rows, and on whether equal customers arrive as repeated rows or as weights, by rounding.
+    """
+    if compiled and len(x) >= _COMPILED_FROM:
+        return Patterns(x, t_x, T, weight, compiled=True)
+    return compress(x, t_x, T, weight)
+
+
+def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
+    """Merge equal histories and drop those of weight zero.
+
+    The patterns come sorted, so a fit on them depends neither on the order of the rows nor on whether
+    equal customers arrive as repeated rows or as weights.
 
     Examples
     --------
@@ -81,8 +90,6 @@ def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
     >>> merged.x.tolist(), merged.weight.tolist()
     ([0.0, 2.0], [1.0, 2.0])
     """
-    if len(x) >= COMPILED_FROM:
-        return Patterns(x, t_x, T, weight, compiled=True)
     kept = weight > 0
     if not kept.all():
         x, t_x, T, weight = x[kept], t_x[kept], T[kept], weight[kept]
@@ -123,4 +130,5 @@ def count_weights(x: Array, weight: Array, *, compiled: bool) -> tuple[Array, Ar
 def thin(patterns: Patterns, *, at_most: int) -> Patterns:
     """Keep every k-th pattern, so that at most about ``at_most`` remain; the same ones every time."""
     stride = max(1, len(patterns.x) // at_most)
-    return replace(patterns, **{name: getattr(patterns, name)[::stride] for name in ("x", "t_x", "T", "weight")})
+    columns = (patterns.x, patterns.t_x, patterns.T, patterns.weight)
+    return Patterns(*(np.ascontiguousarray(column[::stride]) for column in columns), compiled=patterns.compiled)
