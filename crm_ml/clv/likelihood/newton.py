@@ -102,7 +102,7 @@ class _Summit:
     value: float
     hessian: Array
     gradient_norm: float
-    held: NDArray[np.bool_]
+    on_edge: NDArray[np.bool_]
     accepted: bool
     n_evaluations: int
 
@@ -114,11 +114,11 @@ class _Summit:
     @property
     def beyond_doubt(self) -> bool:
         """Whether this is a point inside the range, and determined in every direction."""
-        return self.accepted and not self.held.any() and not self.flat
+        return self.accepted and not self.on_edge.any() and not self.flat
 
     def confirms(self, other: _Summit | None) -> bool:
         """Whether part of the data ran to the same edge of the range."""
-        return other is not None and self.accepted and bool(self.held.any()) and np.array_equal(self.held, other.held)
+        return other is not None and self.accepted and bool(self.on_edge.any()) and np.array_equal(self.on_edge, other.on_edge)
 
 
 def maximise(
@@ -217,13 +217,15 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
     if accepted:  # Newton doubles the digits: one step more leaves only rounding
         last = np.minimum(np.maximum(theta + step, lower), upper)
         if curved:
-            return _Summit(last, value + 0.5 * float(slope @ step), hessian, norm, held, accepted, n_evaluations)
-        end_value, end_gradient, end_hessian = f(last)
-        n_evaluations += 1
-        end_norm = float(np.max(np.abs(np.where(held, 0.0, end_gradient))) / total_weight)
-        if end_norm <= norm:
-            theta, value, hessian, norm = last, end_value, end_hessian, end_norm
-    return _Summit(theta, float(value), hessian, norm, held, accepted, n_evaluations)
+            theta, value = last, value + 0.5 * float(slope @ step)
+        else:
+            end_value, end_gradient, end_hessian = f(last)
+            n_evaluations += 1
+            end_norm = float(abs(np.where(held, 0.0, end_gradient)).max() / total_weight)
+            if end_norm <= norm:
+                theta, value, hessian, norm = last, end_value, end_hessian, end_norm
+    on_edge = (theta <= lower) | (theta >= upper)
+    return _Summit(theta, float(value), hessian, norm, on_edge, accepted, n_evaluations)
 
 
 def _newton_step(slope: Array, hessian: Array, held: NDArray[np.bool_]) -> tuple[Array, bool]:
@@ -244,7 +246,7 @@ def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitRes
     variances = np.where(unknown, 0.0, 1.0 / np.where(unknown, 1.0, information))
     log_covariance = (axes * variances) @ axes.T
     values = np.exp(summit.theta)
-    undetermined = summit.held | ((axes[:, unknown] ** 2).sum(axis=1) > 1e-4)
+    undetermined = summit.on_edge | ((axes[:, unknown] ** 2).sum(axis=1) > 1e-4)
     errors = np.where(undetermined, np.inf, values * np.sqrt(np.diag(log_covariance)))
     return FitResult(
         params=dict(zip(names, values.tolist(), strict=True)),
@@ -254,6 +256,6 @@ def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitRes
         log_covariance=log_covariance,
         standard_errors=dict(zip(names, errors.tolist(), strict=True)),
         n_evaluations=n_evaluations,
-        at_boundary=tuple(name for name, held in zip(names, summit.held, strict=True) if held),
+        at_boundary=tuple(name for name, edge in zip(names, summit.on_edge, strict=True) if edge),
         flat_ridge=summit.flat,
     )
