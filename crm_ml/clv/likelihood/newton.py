@@ -107,14 +107,11 @@ class _Summit:
     n_evaluations: int
 
     @property
-    def flat(self) -> bool:
-        """Whether some direction is known no better than to a factor of e."""
-        return bool(np.linalg.eigvalsh(-self.hessian)[0] < RIDGE_DEVIATION**-2)
-
-    @property
     def beyond_doubt(self) -> bool:
         """Whether this is a point inside the range, and determined in every direction."""
-        return self.accepted and not self.on_edge.any() and not self.flat
+        if not self.accepted or self.on_edge.any():
+            return False
+        return bool(np.linalg.eigvalsh(-self.hessian)[0] >= RIDGE_DEVIATION**-2)
 
     def confirms(self, other: _Summit | None) -> bool:
         """Whether part of the data ran to the same edge of the range."""
@@ -230,14 +227,18 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
 
 def _newton_step(slope: Array, hessian: Array, held: NDArray[np.bool_]) -> tuple[Array, bool]:
     """Ascent step within the free parameters, and whether the likelihood is concave in them."""
-    step = np.zeros_like(slope)
-    free = np.flatnonzero(~held)
-    if len(free) == 0:
-        return step, True
-    curvature, axes = np.linalg.eigh(-hessian[np.ix_(free, free)])
-    floor = 1e-12 * max(float(np.abs(curvature).max()), 1e-300)
-    step[free] = axes @ ((axes.T @ slope[free]) / np.maximum(np.abs(curvature), floor))
-    return step * min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-300)), bool(curvature[0] > floor)
+    if held.all():
+        return np.zeros_like(slope), True
+    if held.any():
+        free = np.flatnonzero(~held)
+        step = np.zeros_like(slope)
+        step[free], curved = _newton_step(slope[free], hessian[np.ix_(free, free)], held[free])
+        return step, curved
+    curvature, axes = np.linalg.eigh(-hessian)
+    least, most = curvature.item(0), curvature.item(-1)
+    floor = 1e-12 * max(most, -least, 1e-300)
+    step = axes @ ((slope @ axes) / np.maximum(abs(curvature), floor))
+    return step * min(1.0, LONGEST_STEP / max(float(abs(step).max()), 1e-300)), least > floor
 
 
 def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitResult:
@@ -257,5 +258,5 @@ def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitRes
         standard_errors=dict(zip(names, errors.tolist(), strict=True)),
         n_evaluations=n_evaluations,
         at_boundary=tuple(name for name, edge in zip(names, summit.on_edge, strict=True) if edge),
-        flat_ridge=summit.flat,
+        flat_ridge=bool(information[0] < RIDGE_DEVIATION**-2),
     )

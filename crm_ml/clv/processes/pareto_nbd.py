@@ -124,9 +124,9 @@ def _alive_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: flo
 
 def starts(patterns: Patterns) -> list[Array]:
     """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried."""
-    pace = patterns.total_x / patterns.total_T
+    pace, observed = patterns.total_x / patterns.total_T, patterns.total_T / patterns.total_weight
     return [
-        np.log([r, r / (2.0 * pace), s, beta])
+        np.log([r, r / (2.0 * pace), s, beta * observed])
         for r, s, beta in ((0.5, 0.5, 0.5), (2.0, 0.5, 0.2), (0.5, 2.0, 5.0), (3.0, 0.2, 1.0))
     ]
 

@@ -298,7 +298,7 @@ def _fit(mathematics: ProcessMathematics, patterns: Patterns) -> FitResult:
     *samples, (whole, total_weight) = (from_origin(part) for part in parts)
     fit = maximise(
         whole,
-        mathematics.starts(parts[0].in_units_of(unit)),
+        [start - origin for start in mathematics.starts(parts[0])],
         names=mathematics.NAMES,
         lower=mathematics.log_lower,
         upper=mathematics.log_upper,
