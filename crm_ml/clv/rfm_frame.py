@@ -36,6 +36,7 @@ Array = NDArray[np.float64]
 
 _FRAME = "Purchase histories"
 _REMEDY = "crm_ml.clv.rfm_summary makes a frame that obeys this."
+_STRETCH = 32_768
 _COUNTED = (
     "Number each customer's opportunities 1, 2, … after the first purchase; count those taken, and note the last."
 )
@@ -64,14 +65,33 @@ def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
     >>> [column.tolist() for column in check_histories(frame)]
     [[2.0], [30.4], [38.9]]
     """
-    x, t_x, T = (_column(rfm, name) for name in ("frequency", "recency", "T"))
+    x, t_x, T = (_values(rfm, name) for name in ("frequency", "recency", "T"))
+    if not _possible(x, t_x, T):
+        _say_what_is_impossible(x, t_x, T)
+    return x, t_x, T
+
+
+def _possible(x: Array, t_x: Array, T: Array) -> bool:
+    """Check everything at once, a stretch that fits the cache at a time; only a history that breaks a rule is worth more."""
+    for first in range(0, len(x), _STRETCH):
+        count, last, end = (column[first : first + _STRETCH] for column in (x, t_x, T))
+        sound = np.floor(count) == count
+        for rule in (count >= 0, count < np.inf, last >= 0, last <= end, end < np.inf, (count > 0) == (last > 0)):
+            sound &= rule
+        if not sound.all():
+            return False
+    return True
+
+
+def _say_what_is_impossible(x: Array, t_x: Array, T: Array) -> None:
+    for name, values in (("frequency", x), ("recency", t_x), ("T", T)):
+        _forbid(~np.isfinite(values), f"`{name}` must be finite.")
     _forbid((x < 0) | (x != np.floor(x)), "`frequency` must be a whole number of repeat purchases, 0 or more.")
     _forbid(T < 0, "`T` must not be negative.")
     _forbid(t_x < 0, "`recency` must not be negative.")
     _forbid(t_x > T, "`recency` must not exceed `T`.")
     _forbid((x == 0) & (t_x > 0), "`recency` must be 0 where `frequency` is 0.")
     _forbid((x > 0) & (t_x == 0), "`recency` must be positive where `frequency` is.")
-    return x, t_x, T
 
 
 def check_opportunities(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
@@ -160,7 +180,9 @@ def check_weights(weights: ArrayLike | None, n_customers: int) -> Array:
     SchemaError
         If there is not one finite, non-negative weight per row, some of them positive.
     """
-    checked = np.ones(n_customers) if weights is None else np.asarray(weights, dtype=float)
+    if weights is None and n_customers > 0:
+        return np.ones(n_customers)
+    checked = np.zeros(n_customers) if weights is None else np.asarray(weights, dtype=float)
     if checked.shape != (n_customers,):
         raise SchemaError(
             f"`weights` must hold one number per customer; got {checked.shape} for {n_customers:,} rows.\n"
@@ -210,7 +232,7 @@ def check_fitted(model: object, attribute: str) -> None:
         raise NotFittedError(f"{name} must be fitted before it predicts; it has no `{attribute}`.\nCall fit first.")
 
 
-def refuse_without_repeats(n_repeaters: int, n_customers: int, *, what: str) -> None:
+def refuse_without_repeats(n_repeaters: float, n_customers: int, *, what: str) -> None:
     """Refuse to fit on customers none of whom tells anything.
 
     Raises
@@ -225,16 +247,25 @@ def refuse_without_repeats(n_repeaters: int, n_customers: int, *, what: str) -> 
 
 
 def _column(rfm: pd.DataFrame, name: str, remedy: str = _REMEDY) -> Array:
+    """Take a column that must be finite out of a frame."""
+    values = _values(rfm, name, remedy)
+    _forbid(~np.isfinite(values), f"`{name}` must be finite.", remedy)
+    return values
+
+
+def _values(rfm: pd.DataFrame, name: str, remedy: str = _REMEDY) -> Array:
+    """Take a numeric column out of a frame, without a copy where it holds floats."""
     if not isinstance(rfm, pd.DataFrame):
         raise SchemaError(f"{_FRAME} must be a pandas DataFrame; got {type(rfm).__name__}.\n{remedy}")
     if name not in rfm.columns:
         raise SchemaError(missing_column(name, map(str, rfm.columns), what=_FRAME, remedy=remedy))
+    column = rfm[name]
     try:
-        values = rfm[name].to_numpy(dtype=float, na_value=np.nan)
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiu":
+            return np.asarray(column.to_numpy(), dtype=float)
+        return np.asarray(column.to_numpy(dtype=float, na_value=np.nan))
     except (TypeError, ValueError) as error:
-        raise SchemaError(f"`{name}` must be numeric; got {rfm[name].dtype}.\n{remedy}") from error
-    _forbid(~np.isfinite(values), f"`{name}` must be finite.", remedy)
-    return values
+        raise SchemaError(f"`{name}` must be numeric; got {column.dtype}.\n{remedy}") from error
 
 
 def _forbid(broken: NDArray[np.bool_], rule: str, remedy: str = _REMEDY) -> None:

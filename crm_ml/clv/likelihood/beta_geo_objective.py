@@ -1,23 +1,30 @@
 """The log-likelihood of BG/NBD and its kin over many customers, with its derivatives by the log parameters.
 
 The mathematics, its symbols and its source are those of `crm_ml.clv.processes.bg_nbd`. The log-likelihood is
-split as terms in x alone + terms in the times + log(1 + exp(u)), u the log-odds of having left.
+split as terms in x alone + terms in the times + log(1 + exp(u)), u the log-odds of having left. Over a large shop
+the last two are summed by `compiled`, whose functions stand for `_time_sums` and `_leave_sums` here.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, gammaln
+from scipy.special import gammaln
 
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.rising import CountSums
 from crm_ml.clv.likelihood.silence import StageSum, stage_sum
 
 __all__ = ["objective"]
 
 Array = NDArray[np.float64]
+Terms = tuple[float, Array, Array]
+LeaveSums = tuple[float, float, float, float, Array, Array]
+RowSums = Callable[[float, float, float, float], tuple[Array, LeaveSums, Terms | None]]
 
 
 def objective(patterns: Patterns, *, k: int = 1, modified: bool = False) -> Objective:
@@ -34,106 +41,134 @@ def objective(patterns: Patterns, *, k: int = 1, modified: bool = False) -> Obje
     callable
         Takes log(r, alpha, a, b); returns value, gradient of shape (4,), Hessian of shape (4, 4).
     """
-    counts, member = np.unique(patterns.x, return_inverse=True)
-    count_weight = np.bincount(member, weights=patterns.weight).astype(float)
-    x, t_x, total_T, weight = patterns.x, patterns.t_x, patterns.T, patterns.weight
-    may_leave = x + modified > 0
-    leavers = Patterns(*(v[may_leave] for v in (x, t_x, total_T, weight)))
-    constant = -gammaln(k) * float(weight @ x)
+    counts, count_weight = patterns.counts
+    events, stays = CountSums(k * counts, count_weight), CountSums(counts + modified, count_weight)
+    n_events, constant = k * patterns.total_x, -float(gammaln(k)) * patterns.total_x
+    make = _compiled_sums if patterns.compiled and k == 1 else _numpy_sums
+    row_sums = make(patterns, k=k, modified=modified)
 
-    def evaluate(theta: Array) -> tuple[float, Array, Array]:
-        r, alpha, a, b = np.exp(theta)
-        parts = [
-            _count_terms(k * counts, counts + modified, count_weight, r, a, b),
-            _time_terms(k * x, total_T, weight, r, alpha),
-        ]
-        if k == 1:
-            parts.append(_dropout_terms(leavers, r, alpha, a, b, k=k, modified=modified))
-        else:
-            stages = stage_sum(x, t_x, total_T, k=k, r=r, alpha=alpha)
-            leaving = stages.where(may_leave)
-            parts.append(_stage_terms(stages, weight))
-            parts.append(_dropout_terms(leavers, r, alpha, a, b, k=k, modified=modified, stages=leaving))
-        return (
-            sum(part[0] for part in parts) + constant,
-            np.sum([part[1] for part in parts], axis=0),
-            np.sum([part[2] for part in parts], axis=0),
-        )
+    def evaluate(theta: Array) -> Terms:
+        r, alpha, a, b = np.exp(theta).tolist()
+        times, leaving, stages = row_sums(r, alpha, a, b + modified - 1.0)
+        value, gradient, hessian = _leave_terms(leaving, r, b)
+        if stages is not None:
+            value += stages[0]
+            gradient[:2] += stages[1]
+            hessian[:2, :2] += stages[2]
+        alive, by_rate, twice_by_rate = _rate_terms(times, events.rises(r), n_events, r, alpha)
+        stay, by_leaving, twice_by_leaving = stays.ratios(a, b)
+        gradient[:2] += by_rate
+        gradient[2:] += by_leaving
+        hessian[:2, :2] += twice_by_rate
+        hessian[2:, 2:] += twice_by_leaving
+        return value + alive + stay + constant, gradient, hessian
 
     return evaluate
 
 
-def _count_terms(
-    events: Array, stayed: Array, weight: Array, r: float, a: float, b: float
-) -> tuple[float, Array, Array]:
-    """Gamma functions of the alive term: log (r)_events (b)_stayed / (a + b)_stayed."""
-    value = weight @ (gammaln_rise(r, events) + gammaln_rise(b, stayed) - gammaln_rise(a + b, stayed))
-    pairs = ((r, events), (b, stayed), (a + b, stayed))
-    first_r, first_b, first_ab = (float(weight @ digamma_rise(z, n)) for z, n in pairs)
-    second_r, second_b, second_ab = (float(weight @ trigamma_rise(z, n)) for z, n in pairs)
-    gradient = np.array([r * first_r, 0.0, -a * first_ab, b * (first_b - first_ab)])
-    hessian = np.diag(gradient)
-    hessian[0, 0] += r * r * second_r
-    hessian[2, 2] -= a * a * second_ab
-    hessian[3, 3] += b * b * (second_b - second_ab)
-    hessian[2, 3] = hessian[3, 2] = -a * b * second_ab
-    return float(value), gradient, hessian
+def _rate_terms(times: Array, rises: tuple[float, float, float], n_events: float, r: float, alpha: float) -> Terms:
+    """Alive term but for dropout, by log(r, alpha): log (r)_events + r log(alpha) - (r + events) log(alpha + T)."""
+    (stretch, rest, _, both), (stretch_x, _, share_x, both_x) = times.tolist()
+    rise, first, second = rises
+    by_r = r * (first - stretch)
+    value = rise - r * stretch - stretch_x - n_events * math.log(alpha)
+    hessian = np.array([[by_r + r * r * second, r * rest], [r * rest, -r * both - both_x]])
+    return value, np.array([by_r, r * rest - share_x]), hessian
 
 
-def _time_terms(events: Array, T: Array, weight: Array, r: float, alpha: float) -> tuple[float, Array, Array]:
-    """Sum the times of the alive term: r log(alpha) - (r + events) log(alpha + T)."""
-    stretch = float(weight @ np.log1p(T / alpha))
-    share = alpha / (alpha + T)
-    rest = T / (alpha + T)
-    value = -r * stretch - float(weight @ (events * np.log(alpha + T)))
-    gradient = np.array([-r * stretch, float(weight @ (r * rest - events * share)), 0.0, 0.0])
-    hessian = np.zeros((4, 4))
-    hessian[0, 0] = -r * stretch
-    hessian[0, 1] = hessian[1, 0] = r * float(weight @ rest)
-    hessian[1, 1] = -float(weight @ ((r + events) * share * rest))
+def _leave_terms(sums: LeaveSums, r: float, b: float) -> Terms:
+    """Possibility of having left, log(1 + exp(u)): the chain rule from what the sums hold to the log parameters."""
+    value, cross, bend, square, gradient, outer = sums
+    scale = np.array([r, 1.0, 1.0, -b])
+    gradient, hessian = gradient * scale, outer * (scale[:, None] * scale)
+    hessian[0, 0] += gradient[0]
+    hessian[0, 1] += r * cross
+    hessian[1, 0] += r * cross
+    hessian[1, 1] += bend
+    hessian[3, 3] += gradient[3] + b * b * square
     return value, gradient, hessian
 
 
-def _stage_terms(stages: StageSum, weight: Array) -> tuple[float, Array, Array]:
-    """Silence of up to k - 1 events."""
-    gradient, hessian = np.zeros(4), np.zeros((4, 4))
-    gradient[:2] = stages.slopes @ weight
-    hessian[:2, :2] = stages.curvatures @ weight
-    return float(weight @ stages.value), gradient, hessian
+def _compiled_sums(patterns: Patterns, *, k: int, modified: bool) -> RowSums:  # noqa: ARG001  # k is 1
+    """Prepare the sums over the rows of a large shop of Poisson buyers."""
+    from crm_ml.clv.likelihood.compiled import chosen, leave_sums, read_only, time_sums
+
+    rows = x, _, T, weight = read_only(patterns.x, patterns.t_x, patterns.T, patterns.weight)
+    if not modified:
+        keep = x > 0
+        rows = read_only(*(chosen(column, *read_only(keep), np.count_nonzero(keep)) for column in rows))
+    return lambda r, alpha, a, before: (
+        time_sums(x, T, weight, alpha),
+        leave_sums(*rows, r, alpha, a, before),
+        None,
+    )
 
 
-def _dropout_terms(
-    leavers: Patterns,
+def _numpy_sums(patterns: Patterns, *, k: int, modified: bool) -> RowSums:
+    """Prepare the sums over patterns."""
+    x, t_x, T, weight = patterns.x, patterns.t_x, patterns.T, patterns.weight
+    weights = np.stack([weight, k * weight * x])
+    keep = slice(None) if modified else np.flatnonzero(x > 0)
+    leavers = x[keep], t_x[keep], T[keep], weight[keep]
+
+    def sums(r: float, alpha: float, a: float, before: float) -> tuple[Array, LeaveSums, Terms | None]:
+        times = _time_sums(weights, T, alpha)
+        if k == 1:
+            return times, _leave_sums(*leavers, r, alpha, a, before)[:-1], None
+        stages = stage_sum(x, t_x, T, k=k, r=r, alpha=alpha)
+        leaving = stages.where(keep)
+        *summed, pull = _leave_sums(*leavers, r, alpha, a, before, k=k, stages=leaving)
+        value, gradient, hessian = weight @ stages.value, stages.slopes @ weight, stages.curvatures @ weight
+        hessian -= leaving.curvatures @ pull
+        hessian[0, 0] += leaving.slopes[0] @ pull
+        return times, tuple(summed), (float(value), gradient, hessian)
+
+    return sums
+
+
+def _time_sums(weights: Array, T: Array, alpha: float) -> Array:
+    """See `compiled.time_sums`; events in place of purchases."""
+    z = T / alpha
+    parts = np.empty((4, len(z)))
+    np.log1p(z, out=parts[0])
+    np.divide(1.0, 1.0 + z, out=parts[2])
+    np.multiply(z, parts[2], out=parts[1])
+    np.multiply(parts[1], parts[2], out=parts[3])
+    return weights @ parts.T
+
+
+def _leave_sums(
+    x: Array,
+    t_x: Array,
+    T: Array,
+    weight: Array,
     r: float,
     alpha: float,
     a: float,
-    b: float,
+    before: float,
     *,
-    k: int,
-    modified: bool,
+    k: int = 1,
     stages: StageSum | None = None,
-) -> tuple[float, Array, Array]:
-    """Possibility of having left: log(1 + exp(u)) with u the log-odds of it."""
-    x, t_x, T, weight = leavers.x, leavers.t_x, leavers.T, leavers.weight
-    shape, denominator = r + k * x, b + (x + modified) - 1.0
-    stretch = np.log1p((T - t_x) / (alpha + t_x))
-    u = np.log(a) - np.log(denominator) + shape * stretch
-    at_T, at_last = alpha / (alpha + T), alpha / (alpha + t_x)
-    silence, shift = r * stretch, at_T - at_last
-    by_b = b / denominator
-    slopes = np.stack([silence, shape * shift, np.ones_like(x), -by_b])
+) -> tuple[float, float, float, float, Array, Array, Array]:
+    """See `compiled.leave_sums`; last, the weight of each customer times the probability of having left.
+
+    For k > 1 the log-odds and their slopes are less by those of the stages.
+    """
+    since = alpha + t_x
+    at_T, at_last, gap = alpha / (alpha + T), alpha / since, (T - t_x) / since
+    shape, share, shift = r + k * x, 1.0 / (before + x), -gap * at_T
+    slopes = np.ones((4, len(x)))
+    np.log1p(gap, out=slopes[0])
+    np.multiply(shape, shift, out=slopes[1])
+    slopes[3] = share
+    v, bends = shape * slopes[0], slopes[1] * (1.0 - at_T - at_last)
     if stages is not None:
-        u = u - stages.value
-        slopes[:2] -= stages.slopes
-    left = expit(u)
-    pull, spread = weight * left, weight * left * expit(-u)
-    hessian = (slopes * spread) @ slopes.T
-    hessian[0, 0] += pull @ silence
-    cross = float(pull @ (r * shift))
-    hessian[0, 1] += cross
-    hessian[1, 0] += cross
-    hessian[1, 1] += pull @ (shape * (at_T * (1.0 - at_T) - at_last * (1.0 - at_last)))
-    hessian[3, 3] -= pull @ (by_b * (1.0 - by_b))
-    if stages is not None:
-        hessian[:2, :2] -= stages.curvatures @ pull
-    return float(weight @ np.logaddexp(0.0, u)), slopes @ pull, hessian
+        v -= stages.value
+        slopes[0] -= stages.slopes[0] / r
+        slopes[1] -= stages.slopes[1]
+    still = np.exp(-v)
+    odds = still + a * share
+    pull = weight * (a * share / odds)
+    outer = (slopes * (pull * still / odds)) @ slopes.T
+    value = float(weight @ (v + np.log(odds)))
+    return value, float(pull @ shift), float(pull @ bends), float(pull @ (share * share)), slopes @ pull, outer, pull

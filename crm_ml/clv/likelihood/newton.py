@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,9 +102,20 @@ class _Summit:
     value: float
     hessian: Array
     gradient_norm: float
-    held: NDArray[np.bool_]
+    on_edge: NDArray[np.bool_]
     accepted: bool
     n_evaluations: int
+
+    @property
+    def beyond_doubt(self) -> bool:
+        """Whether this is a point inside the range, and determined in every direction."""
+        if not self.accepted or self.on_edge.any():
+            return False
+        return bool(np.linalg.eigvalsh(-self.hessian)[0] >= RIDGE_DEVIATION**-2)
+
+    def confirms(self, other: _Summit | None) -> bool:
+        """Whether part of the data ran to the same edge of the range."""
+        return other is not None and self.accepted and bool(self.on_edge.any()) and np.array_equal(self.on_edge, other.on_edge)
 
 
 def maximise(
@@ -114,9 +126,12 @@ def maximise(
     lower: Array,
     upper: Array,
     total_weight: float,
-    screen: tuple[Objective, float] | None = None,
+    samples: Sequence[tuple[Objective, float]] = (),
 ) -> FitResult:
-    """Climb from every start and return the best summit.
+    """Climb from one start after another until a summit is beyond doubt, and return the best.
+
+    Beyond doubt is a summit within the range and well determined in every direction. Where there are samples,
+    the starts are for them, and the whole is climbed from the summit of the largest.
 
     Parameters
     ----------
@@ -129,9 +144,8 @@ def maximise(
         Range of the log parameters; a summit on its edge is reported as such.
     total_weight : float
         Customers behind the likelihood.
-    screen : tuple of (callable, float), optional
-        The likelihood of a subsample and its total weight. The starts are tried on it, and only the best
-        summit is climbed again with `objective`.
+    samples : sequence of (callable, float)
+        Likelihoods of parts of the data and their total weights, from small to large.
 
     Raises
     ------
@@ -151,72 +165,80 @@ def maximise(
     >>> round(fit.params["rate"], 9), round(fit.standard_errors["rate"], 9)  # 2 and 2 / sqrt(50)
     (2.0, 0.282842712)
     """
-    spent = 0
-    if screen is not None:
-        summits = [_climb(screen[0], start, lower, upper, screen[1]) for start in starts]
-        starts = [max(summits, key=lambda summit: summit.value).theta]
-        spent = sum(summit.n_evaluations for summit in summits)
-    summits = [_climb(objective, start, lower, upper, total_weight) for start in starts]
-    spent += sum(summit.n_evaluations for summit in summits)
-    accepted = [summit for summit in summits if summit.accepted]
-    if not accepted:
-        best = max(summits, key=lambda summit: summit.value)
+    best, spent = None, 0
+    for f, weight in (*samples, (objective, total_weight)):
+        summits: list[_Summit] = []
+        for start in starts if best is None else (best.theta, *starts):
+            summits.append(_climb(f, start, lower, upper, weight))
+            if summits[-1].beyond_doubt or summits[-1].confirms(best):
+                break
+        spent += sum(summit.n_evaluations for summit in summits)
+        best = max(summits, key=lambda summit: (summit.accepted, summit.value))
+    if not best.accepted:
         reached = ", ".join(f"{n} = {v:.4g}" for n, v in zip(names, np.exp(best.theta), strict=True))
         raise ConvergenceError(
             f"The gradient of the log-likelihood must vanish at the estimates; after {spent} evaluations it "
             f"is {best.gradient_norm:.2g} per customer at {reached}.\n"
             "Look for impossible or extreme customers in the data, or fit more customers."
         )
-    return _assess(max(accepted, key=lambda summit: summit.value), names, spent)
+    return _assess(best, names, spent)
 
 
 def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight: float) -> _Summit:
-    theta = np.clip(theta, lower, upper)
+    theta = np.minimum(np.maximum(theta, lower), upper)
     value, gradient, hessian = f(theta)
     n_evaluations, accepted = 1, False
     for _ in range(MOST_STEPS):
         held = ((theta <= lower) & (gradient < 0)) | ((theta >= upper) & (gradient > 0))
         slope = np.where(held, 0.0, gradient)
         step, curved = _newton_step(slope, hessian, held)
-        flat = np.max(np.abs(slope)) <= GRADIENT_TOLERANCE * total_weight
+        flat = abs(slope).max() <= GRADIENT_TOLERANCE * total_weight
         unseen = float(slope @ step) <= ROUNDING * abs(value)  # a ridge without an end: nothing left to climb
-        settled = np.max(np.abs(step)) <= STEP_TOLERANCE if curved else held.any() or unseen
-        accepted = bool(flat and settled)
+        short = abs(step).max() <= STEP_TOLERANCE
+        accepted = bool(flat and (short if curved else held.any() or unseen))
         if accepted:
             break
         trial, shrink = None, 1.0
         while shrink > 1e-9:
-            candidate = np.clip(theta + shrink * step, lower, upper)
+            candidate = np.minimum(np.maximum(theta + shrink * step, lower), upper)
             trial = f(candidate)
             n_evaluations += 1
             enough = value + 1e-4 * float(slope @ (candidate - theta)) - ROUNDING * abs(value)
-            if np.isfinite(trial[0]) and trial[0] >= enough:
+            if math.isfinite(trial[0]) and trial[0] >= enough:
                 break
             trial, shrink = None, shrink / 4
         if trial is None:
             break
         theta, (value, gradient, hessian) = candidate, trial
-    norm = float(np.max(np.abs(slope)) / total_weight)
+    norm = float(abs(slope).max() / total_weight)
     if accepted:  # Newton doubles the digits: one step more leaves only rounding
-        last = np.clip(theta + step, lower, upper)
-        end_value, end_gradient, end_hessian = f(last)
-        n_evaluations += 1
-        end_norm = float(np.max(np.abs(np.where(held, 0.0, end_gradient))) / total_weight)
-        if end_norm <= norm:
-            theta, value, hessian, norm = last, end_value, end_hessian, end_norm
-    return _Summit(theta, float(value), hessian, norm, held, accepted, n_evaluations)
+        last = np.minimum(np.maximum(theta + step, lower), upper)
+        if curved:
+            theta, value = last, value + 0.5 * float(slope @ step)
+        else:
+            end_value, end_gradient, end_hessian = f(last)
+            n_evaluations += 1
+            end_norm = float(abs(np.where(held, 0.0, end_gradient)).max() / total_weight)
+            if end_norm <= norm:
+                theta, value, hessian, norm = last, end_value, end_hessian, end_norm
+    on_edge = (theta <= lower) | (theta >= upper)
+    return _Summit(theta, float(value), hessian, norm, on_edge, accepted, n_evaluations)
 
 
 def _newton_step(slope: Array, hessian: Array, held: NDArray[np.bool_]) -> tuple[Array, bool]:
     """Ascent step within the free parameters, and whether the likelihood is concave in them."""
-    step = np.zeros_like(slope)
-    free = np.flatnonzero(~held)
-    if len(free) == 0:
-        return step, True
-    curvature, axes = np.linalg.eigh(-hessian[np.ix_(free, free)])
-    floor = 1e-12 * max(float(np.abs(curvature).max()), 1e-300)
-    step[free] = axes @ ((axes.T @ slope[free]) / np.maximum(np.abs(curvature), floor))
-    return step * min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-300)), bool(curvature[0] > floor)
+    if held.all():
+        return np.zeros_like(slope), True
+    if held.any():
+        free = np.flatnonzero(~held)
+        step = np.zeros_like(slope)
+        step[free], curved = _newton_step(slope[free], hessian[np.ix_(free, free)], held[free])
+        return step, curved
+    curvature, axes = np.linalg.eigh(-hessian)
+    least, most = curvature.item(0), curvature.item(-1)
+    floor = 1e-12 * max(most, -least, 1e-300)
+    step = axes @ ((slope @ axes) / np.maximum(abs(curvature), floor))
+    return step * min(1.0, LONGEST_STEP / max(float(abs(step).max()), 1e-300)), least > floor
 
 
 def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitResult:
@@ -225,7 +247,7 @@ def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitRes
     variances = np.where(unknown, 0.0, 1.0 / np.where(unknown, 1.0, information))
     log_covariance = (axes * variances) @ axes.T
     values = np.exp(summit.theta)
-    undetermined = summit.held | ((axes[:, unknown] ** 2).sum(axis=1) > 1e-4)
+    undetermined = summit.on_edge | ((axes[:, unknown] ** 2).sum(axis=1) > 1e-4)
     errors = np.where(undetermined, np.inf, values * np.sqrt(np.diag(log_covariance)))
     return FitResult(
         params=dict(zip(names, values.tolist(), strict=True)),
@@ -235,6 +257,6 @@ def _assess(summit: _Summit, names: Sequence[str], n_evaluations: int) -> FitRes
         log_covariance=log_covariance,
         standard_errors=dict(zip(names, errors.tolist(), strict=True)),
         n_evaluations=n_evaluations,
-        at_boundary=tuple(name for name, held in zip(names, summit.held, strict=True) if held),
+        at_boundary=tuple(name for name, edge in zip(names, summit.on_edge, strict=True) if edge),
         flat_ridge=bool(information[0] < RIDGE_DEVIATION**-2),
     )

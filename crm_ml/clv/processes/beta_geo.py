@@ -31,6 +31,7 @@ class _Variant(NamedTuple):
 
     NAMES: tuple[str, ...]
     TIME_NAMES: tuple[str, ...]
+    COMPILED: bool
     log_lower: Array
     log_upper: Array
     objective: Callable[..., Any]
@@ -47,6 +48,7 @@ def _variant(*, k: int, modified: bool) -> ProcessMathematics:
     return _Variant(
         bg_nbd.NAMES,
         bg_nbd.TIME_NAMES,
+        k == 1,
         bg_nbd.log_lower,
         bg_nbd.log_upper,
         objective=partial(bg_nbd.objective, k=k, modified=modified),
@@ -61,7 +63,7 @@ def _variant(*, k: int, modified: bool) -> ProcessMathematics:
 
 def _alive_by_construction(patterns: Patterns, name: str) -> list[str]:
     """Say how many customers a model that is not modified takes for alive whatever their silence."""
-    silent = float(patterns.weight[patterns.x == 0].sum())
+    silent = patterns.weight_of_count(0)
     if silent == 0:
         return []
     return [

@@ -22,6 +22,7 @@ from crm_ml.clv.processes.geometric_dropout import dropout_grid
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
+    "COMPILED",
     "NAMES",
     "TIME_NAMES",
     "drawn_purchases",
@@ -41,6 +42,7 @@ Array = NDArray[np.float64]
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 TIME_NAMES: tuple[str, ...] = ()
+COMPILED = False
 log_lower = np.full(4, np.log(1e-6))
 log_upper = np.full(4, np.log(1e5))
 
@@ -126,7 +128,7 @@ def _beta_terms(yes: Array, no: Array, weight: Array, a: float, b: float) -> tup
 
 def starts(patterns: Patterns) -> list[Array]:
     """Log parameters to start from: somewhat more is bought while alive than on average."""
-    mean = min(0.9, 1.5 * float(patterns.weight @ patterns.x) / float(patterns.weight @ patterns.T))
+    mean = min(0.9, 1.5 * patterns.total_x / patterns.total_T)
     return [
         np.log([size * mean, size * (1.0 - mean), gamma, delta])
         for size, gamma, delta in ((2.0, 0.5, 3.0), (1.0, 1.0, 10.0), (10.0, 2.0, 20.0), (2.0, 0.2, 5.0))

@@ -42,6 +42,7 @@ from crm_ml.clv.processes.geometric_dropout import (
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
+    "COMPILED",
     "NAMES",
     "TIME_NAMES",
     "drawn_purchases",
@@ -61,6 +62,7 @@ Array = NDArray[np.float64]
 
 NAMES = ("r", "alpha", "a", "b")
 TIME_NAMES = ("alpha",)
+COMPILED = True
 log_lower = np.log([1e-6, 1e-9, 1e-6, 1e-6])
 log_upper = np.log([1e5, 1e9, 1e5, 1e5])
 
@@ -123,7 +125,7 @@ def _log_odds_left(
 
 def starts(patterns: Patterns, *, k: int = 1) -> list[Array]:
     """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried."""
-    pace = k * float(patterns.weight @ patterns.x) / float(patterns.weight @ patterns.T)
+    pace = k * patterns.total_x / patterns.total_T
     return [
         np.log([r, r / (2.0 * pace), a, b])
         for r, a, b in ((0.5, 0.5, 2.0), (2.0, 0.5, 2.0), (0.3, 0.2, 10.0), (3.0, 2.0, 2.0))

@@ -21,10 +21,11 @@ from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime, left_
 from crm_ml.clv.likelihood.log_concave import log_integral
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.rising import CountSums, gammaln_rise
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
+    "COMPILED",
     "NAMES",
     "TIME_NAMES",
     "drawn_purchases",
@@ -44,6 +45,7 @@ Array = NDArray[np.float64]
 
 NAMES = ("r", "alpha", "s", "beta")
 TIME_NAMES = ("alpha", "beta")
+COMPILED = False
 log_lower = np.log([1e-6, 1e-9, 1e-6, 1e-9])
 log_upper = np.log([1e5, 1e9, 1e5, 1e9])
 
@@ -89,18 +91,16 @@ def objective(patterns: Patterns) -> Objective:
     callable
         Takes log(r, alpha, s, beta); returns value, gradient of shape (4,), Hessian of shape (4, 4).
     """
-    counts, member = np.unique(patterns.x, return_inverse=True)
-    count_weight = np.bincount(member, weights=patterns.weight).astype(float)
+    events = CountSums(*patterns.counts)
 
     def evaluate(theta: Array) -> tuple[float, Array, Array]:
         r, alpha, s, beta = np.exp(theta)
         value, gradient, hessian = _alive_terms(patterns, r, alpha, s, beta)
-        value += float(count_weight @ gammaln_rise(r, counts))
-        first = r * float(count_weight @ digamma_rise(r, counts))
-        gradient[0] += first
-        hessian[0, 0] += first + r * r * float(count_weight @ trigamma_rise(r, counts))
+        rise, first, second = events.rises(r)
+        gradient[0] += r * first
+        hessian[0, 0] += r * first + r * r * second
         left = left_terms(patterns, r, alpha, s, beta)
-        return value + left[0], gradient + left[1], hessian + left[2]
+        return value + rise + left[0], gradient + left[1], hessian + left[2]
 
     return evaluate
 
@@ -124,9 +124,9 @@ def _alive_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: flo
 
 def starts(patterns: Patterns) -> list[Array]:
     """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried."""
-    pace = float(patterns.weight @ patterns.x) / float(patterns.weight @ patterns.T)
+    pace, observed = patterns.total_x / patterns.total_T, patterns.total_T / patterns.total_weight
     return [
-        np.log([r, r / (2.0 * pace), s, beta])
+        np.log([r, r / (2.0 * pace), s, beta * observed])
         for r, s, beta in ((0.5, 0.5, 0.5), (2.0, 0.5, 0.2), (0.5, 2.0, 5.0), (3.0, 0.2, 1.0))
     ]
 
