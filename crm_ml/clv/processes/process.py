@@ -1,28 +1,22 @@
-"""What every purchase process does with a frame of histories, whatever its mathematics."""
+"""How every purchase process is fitted and kept, whatever its mathematics."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 
-from crm_ml.clv.likelihood.newton import FitResult, Objective, maximise
+from crm_ml.clv.likelihood.newton import FitResult, maximise
 from crm_ml.clv.likelihood.patterns import Patterns, compress, thin
-from crm_ml.clv.rfm_frame import (
-    check_fitted,
-    check_histories,
-    check_positive,
-    check_weights,
-    refuse_without_repeats,
-)
+from crm_ml.clv.processes.outlook.mathematics import ProcessMathematics
+from crm_ml.clv.processes.outlook.prediction import ProcessPredictions
+from crm_ml.clv.rfm_frame import check_fitted, check_weights, refuse_without_repeats
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.summary import TimeUnit, days_per_unit
-from crm_ml.clv.uncertainty.interval import CountDraw, Futures, parameter_draws
 
 __all__ = ["ProcessMathematics", "PurchaseProcess"]
 
@@ -32,55 +26,7 @@ _SCREEN_PATTERNS = 2_000
 """Starts are tried on a subsample when there are more than four times as many patterns."""
 
 
-class ProcessMathematics(Protocol):
-    """The pure functions a process is made of; a module that has them will do."""
-
-    @property
-    def NAMES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
-        """Parameters, in the order of the vector of their logarithms."""
-
-    @property
-    def TIME_NAMES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
-        """Parameters measured in the unit of time."""
-
-    @property
-    def log_lower(self) -> Array:
-        """Lower end of the log parameters' range."""
-
-    @property
-    def log_upper(self) -> Array:
-        """Upper end of the log parameters' range."""
-
-    @property
-    def objective(self) -> Callable[[Patterns], Objective]:
-        """Likelihood of patterns with its derivatives."""
-
-    @property
-    def starts(self) -> Callable[[Patterns], list[Array]]:
-        """Log parameters to start from."""
-
-    @property
-    def probability_alive(self) -> Callable[..., Array]:
-        """Of (x, t_x, T, **params)."""
-
-    @property
-    def probability_no_purchase(self) -> Callable[..., Array]:
-        """Of (horizon, x, t_x, T, **params)."""
-
-    @property
-    def expected_purchases(self) -> Callable[..., Array]:
-        """Of (horizon, x, t_x, T, discount_rate=0.0, **params)."""
-
-    @property
-    def drawn_purchases(self) -> Callable[..., Array]:
-        """Of (horizon, x, t_x, T, futures=..., **parameter draws)."""
-
-    @property
-    def expected_purchases_new_customer(self) -> Callable[..., Array]:
-        """Of (t, **params)."""
-
-
-class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class PurchaseProcess(ProcessPredictions):
     """Base of the purchase processes; a process names its mathematics and its own caveats.
 
     Parameters
@@ -101,8 +47,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
     time_unit_ : str
         The unit the parameters are in.
     """
-
-    _mathematics: ClassVar[ProcessMathematics]
 
     def __init__(self, *, time_unit: TimeUnit = "D") -> None:
         self.time_unit = time_unit
@@ -137,85 +81,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.diagnostics_["repeat_customers"] = float(patterns.weight[again].sum())
         return self
 
-    def probability_alive(self, rfm: pd.DataFrame, *, further_silence: float = 0.0) -> pd.Series:
-        """Probability that each customer has not left.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        further_silence : float, default 0.0
-            Time without a purchase after ``T``, in the fit's unit.
-        """
-        x, t_x, T = self._histories(rfm)
-        values = self._bound.probability_alive(x, t_x, T + further_silence, **self.params_)
-        return pd.Series(values, index=rfm.index, name="probability_alive")
-
-    def probability_no_purchase(self, rfm: pd.DataFrame, horizon: float) -> pd.Series:
-        """Probability that each customer buys nothing within the next ``horizon`` (the fit's unit of time).
-
-        This is the probability of churn within the horizon: gone already, or alive and silent.
-
-        Raises
-        ------
-        CrmError
-            If the horizon is not positive.
-        """
-        x, t_x, T = self._histories(rfm)
-        self._check_horizon(horizon)
-        values = self._bound.probability_no_purchase(horizon, x, t_x, T, **self.params_)
-        return pd.Series(values, index=rfm.index, name="probability_no_purchase")
-
-    def expected_purchases(self, rfm: pd.DataFrame, horizon: float, *, discount_rate: float = 0.0) -> pd.Series:
-        """Return expected purchases of each customer within the next ``horizon``.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        horizon : float, > 0
-            In the fit's unit of time.
-        discount_rate : float, default 0.0
-            Continuous rate per unit of time; a purchase after s counts exp(-discount_rate × s).
-
-        Raises
-        ------
-        CrmError
-            If the horizon is not positive.
-        """
-        x, t_x, T = self._histories(rfm)
-        self._check_horizon(horizon)
-        values = self._bound.expected_purchases(horizon, x, t_x, T, discount_rate=discount_rate, **self.params_)
-        return pd.Series(values, index=rfm.index, name="expected_purchases")
-
-    def expected_purchases_new_customer(self, t: ArrayLike) -> Array:
-        """Return expected repeat purchases of a new customer within ``t`` of the first one, E[X(t)].
-
-        Parameters
-        ----------
-        t : array_like of float, >= 0
-            In the fit's unit of time.
-        """
-        check_fitted(self, "params_")
-        return self._bound.expected_purchases_new_customer(t, **self.params_)
-
-    def count_draw(self, rfm: pd.DataFrame, horizon: float) -> CountDraw:
-        """Return a function that draws the purchases of some of the customers in common futures.
-
-        Parameters come from their asymptotic distribution, one draw per future.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        horizon : float, > 0
-            In the fit's unit of time.
-        """
-        x, t_x, T = self._histories(rfm)
-
-        def draw(futures: Futures, rows: NDArray[np.intp]) -> Array:
-            params = parameter_draws(self.params_, self.log_covariance_, futures.normals[: len(self.params_)])
-            return self._bound.drawn_purchases(horizon, x[rows], t_x[rows], T[rows], futures=futures, **params)
-
-        return draw
-
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as numbers and words fit for JSON; no customer is in it."""
         check_fitted(self, "params_")
@@ -236,11 +101,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         model._take(fit)
         return model
 
-    @property
-    def _bound(self) -> ProcessMathematics:
-        """The mathematics of this fit; a process with a whole-number parameter binds it here."""
-        return self._mathematics
-
     def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002  # a process with a caveat looks at them
         """Return caveats of this process on these data, in words; none unless a process has its own."""
         return []
@@ -253,20 +113,9 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.log_covariance_ = stored.log_covariance
         self.diagnostics_ = stored.diagnostics
 
-    def _histories(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
-        check_fitted(self, "params_")
-        return self._columns(rfm)
-
-    def _columns(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
-        """Take x, t_x and T out of the frame this process reads."""
-        return check_histories(rfm)
-
     def _checked_unit(self) -> TimeUnit:
         days_per_unit(self.time_unit)
         return self.time_unit
-
-    def _check_horizon(self, horizon: float) -> None:
-        check_positive("horizon", horizon)
 
 
 def _fit(mathematics: ProcessMathematics, patterns: Patterns) -> FitResult:
