@@ -81,7 +81,7 @@ class CountedOutlook:
         return np.asarray(alive * ahead.reshape(count.shape) + (1.0 - alive) * (count == 0.0))
 
     def wait(self, probability: float) -> Array:
-        """Return the opportunities by which one has been taken with this probability; infinite from `LONGEST_WAIT` on."""
+        """Return the first opportunity by which one is taken with this probability; infinite beyond `LONGEST_WAIT`."""
         alive, alpha, beta, gamma, delta = np.broadcast_arrays(*self._columns)
         result = np.full(alive.shape, np.inf)
         rows = np.flatnonzero(alive > probability)

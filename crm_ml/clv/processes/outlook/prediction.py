@@ -331,7 +331,7 @@ class ProcessPredictions(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
     def _outlook(self, rfm: pd.DataFrame, *, column: bool = False) -> tuple[Outlook, NDArray[np.intp]]:
         """Return the outlook of the distinct histories, and which of them each customer has."""
         histories = pd.DataFrame(dict(zip(("x", "t_x", "T"), self._histories(rfm), strict=True)))
-        member = histories.groupby(["x", "t_x", "T"], sort=False).ngroup().to_numpy(dtype=np.intp)
+        member = np.asarray(histories.groupby(["x", "t_x", "T"], sort=False).ngroup(), dtype=np.intp)
         distinct = histories.drop_duplicates().to_numpy().T
         return self._bound.outlook(*(distinct[:, :, None] if column else distinct), **self.params_), member
 
