@@ -85,7 +85,7 @@ class ExponentialOutlook:
         return result
 
     def mean_wait(self) -> Array:
-        """Return the expected time to the next purchase of those alive who make one; infinite for r + s of 1 or less."""
+        """Return the expected time to the next purchase of those alive who make one; infinite for r + s <= 1."""
         alive, r, alpha, s, beta = np.broadcast_arrays(*self._columns)
         result = np.full(alive.shape, np.inf)
         rows = np.flatnonzero(r + s > 1.0)

@@ -48,7 +48,8 @@ class ProcessPredictions(BaseEstimator):  # type: ignore[misc]  # scikit-learn s
         ----------
         rfm : DataFrame of shape (n_customers, ...)
         """
-        values = self._bound.log_likelihood(*self._histories(rfm), **self.params_)
+        x, t_x, T = self._histories(rfm)
+        values = self._bound.log_likelihood(x, t_x, T, **self.params_)
         return pd.Series(values, index=rfm.index, name="log_likelihood")
 
     def probability_alive(self, rfm: pd.DataFrame, *, further_silence: float = 0.0) -> pd.Series:
