@@ -24,8 +24,10 @@ __all__ = [
     "check_fitted",
     "check_histories",
     "check_log_gaps",
+    "check_not_negative",
     "check_opportunities",
     "check_positive",
+    "check_share",
     "check_spend",
     "check_weights",
     "check_whole",
@@ -208,8 +210,31 @@ def check_positive(name: str, value: float) -> float:
     return float(value)
 
 
-def check_whole(name: str, value: ArrayLike, *, least: int) -> None:
-    """Refuse a setting that does not count opportunities.
+def check_not_negative(name: str, value: ArrayLike) -> None:
+    """Refuse a setting that must be 0 or more and finite.
+
+    Raises
+    ------
+    CrmError
+    """
+    values = np.asarray(value, dtype=float)
+    if not np.all(np.isfinite(values) & (values >= 0)):
+        raise CrmError(out_of_range(name, value, "be 0 or more and finite"))
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse a setting that must lie between 0 and 1.
+
+    Raises
+    ------
+    CrmError
+    """
+    if not 0.0 < value < 1.0:
+        raise CrmError(out_of_range(name, value, "be between 0 and 1"))
+
+
+def check_whole(name: str, value: ArrayLike, *, least: int, of: str = "opportunities") -> None:
+    """Refuse a setting that does not count opportunities, or whatever it is a number of.
 
     Raises
     ------
@@ -217,7 +242,7 @@ def check_whole(name: str, value: ArrayLike, *, least: int) -> None:
     """
     values = np.asarray(value, dtype=float)
     if not np.all(np.isfinite(values) & (values >= least) & (values == np.floor(values))):
-        raise CrmError(out_of_range(name, value, f"be a whole number of opportunities, {least} or more"))
+        raise CrmError(out_of_range(name, value, f"be a whole number of {of}, {least} or more"))
 
 
 def check_fitted(model: object, attribute: str) -> None:

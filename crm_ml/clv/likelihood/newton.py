@@ -115,7 +115,12 @@ class _Summit:
 
     def confirms(self, other: _Summit | None) -> bool:
         """Whether part of the data ran to the same edge of the range."""
-        return other is not None and self.accepted and bool(self.on_edge.any()) and np.array_equal(self.on_edge, other.on_edge)
+        return (
+            other is not None
+            and self.accepted
+            and bool(self.on_edge.any())
+            and np.array_equal(self.on_edge, other.on_edge)
+        )
 
 
 def maximise(

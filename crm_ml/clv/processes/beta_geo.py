@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.processes import bg_nbd
+from crm_ml.clv.processes.outlook.histories import log_gaps
+from crm_ml.clv.processes.outlook.mathematics import Outlook
 from crm_ml.clv.processes.process import ProcessMathematics, PurchaseProcess
-from crm_ml.clv.rfm_frame import check_histories, check_log_gaps, check_weights
+from crm_ml.clv.rfm_frame import check_log_gaps, check_weights
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.summary import TimeUnit
 from crm_ml.errors import ConvergenceError, CrmError, ModelError, out_of_range
@@ -36,11 +38,14 @@ class _Variant(NamedTuple):
     log_upper: Array
     objective: Callable[..., Any]
     starts: Callable[..., list[Array]]
+    log_likelihood: Callable[..., Array]
     probability_alive: Callable[..., Array]
     probability_no_purchase: Callable[..., Array]
     expected_purchases: Callable[..., Array]
     drawn_purchases: Callable[..., Array]
     expected_purchases_new_customer: Callable[..., Array]
+    outlook: Callable[..., Outlook]
+    simulated_histories: Callable[..., tuple[Array, Array, Array]]
 
 
 def _variant(*, k: int, modified: bool) -> ProcessMathematics:
@@ -53,11 +58,14 @@ def _variant(*, k: int, modified: bool) -> ProcessMathematics:
         bg_nbd.log_upper,
         objective=partial(bg_nbd.objective, k=k, modified=modified),
         starts=partial(bg_nbd.starts, k=k),
+        log_likelihood=partial(bg_nbd.log_likelihood, k=k, modified=modified),
         probability_alive=partial(bg_nbd.probability_alive, k=k, modified=modified),
         probability_no_purchase=partial(bg_nbd.probability_no_purchase, k=k, modified=modified),
         expected_purchases=partial(bg_nbd.expected_purchases, k=k, modified=modified),
         drawn_purchases=partial(bg_nbd.drawn_purchases, k=k, modified=modified),
         expected_purchases_new_customer=partial(bg_nbd.expected_purchases_new_customer, k=k, modified=modified),
+        outlook=partial(bg_nbd.outlook, k=k, modified=modified),
+        simulated_histories=partial(bg_nbd.simulated_histories, k=k, modified=modified),
     )
 
 
@@ -233,7 +241,8 @@ class BetaGeoCNBDModel(PurchaseProcess):
             If nobody bought again, or the likelihood cannot be maximised for any k.
         """
         candidates = range(1, LARGEST_K + 1) if self.k == "estimate" else [_check_k(self.k)]
-        log_gaps = check_log_gaps(rfm, required=self.k == "estimate")
+        known_gaps = check_log_gaps(rfm, required=self.k == "estimate") is not None
+        customers = check_weights(weights, len(rfm))
         fits: dict[int, StoredFit] = {}
         failed: dict[int, ConvergenceError] = {}
         for k in candidates:
@@ -243,14 +252,31 @@ class BetaGeoCNBDModel(PurchaseProcess):
             except ConvergenceError as error:
                 failed[k] = error
             else:
-                fits[k] = dataclasses.replace(self._stored, log_likelihood=self._likelihood(rfm, weights, log_gaps))
+                fits[k] = dataclasses.replace(self._stored, log_likelihood=float(customers @ self.log_likelihood(rfm)))
         if not fits:
             raise next(iter(failed.values()))
         self.k_ = max(fits, key=lambda k: fits[k].log_likelihood)
         self._take(fits[self.k_])
         self.diagnostics_["log_likelihood_by_k"] = {str(k): fit.log_likelihood for k, fit in fits.items()}
-        self.diagnostics_["notes"] += _notes_on_k(self.k_, list(failed), known_gaps=log_gaps is not None)
+        self.diagnostics_["notes"] += _notes_on_k(self.k_, list(failed), known_gaps=known_gaps)
         return self
+
+    def log_likelihood(self, rfm: pd.DataFrame) -> pd.Series:
+        """Log-likelihood of each history under the fitted parameters.
+
+        Parameters
+        ----------
+        rfm : DataFrame of shape (n_customers, ...)
+            Without the column ``sum_log_gaps`` a term of k and the gaps alone is lacking.
+        """
+        known = check_log_gaps(rfm, required=False)
+        return super().log_likelihood(rfm) + (0.0 if known is None else (self.k_ - 1) * known)
+
+    def simulate(self, T: ArrayLike, *, rng: np.random.Generator, horizon: float | None = None) -> pd.DataFrame:
+        """Draw histories of new customers with their ``sum_log_gaps``; see `PurchaseProcess.simulate`."""
+        frame = super().simulate(T, rng=rng, horizon=horizon)
+        x, t_x = frame["frequency"].to_numpy(), frame["recency"].to_numpy()
+        return frame.assign(sum_log_gaps=log_gaps(x, t_x, k=self.k_, rng=rng))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as numbers and words fit for JSON; no customer is in it."""
@@ -278,13 +304,6 @@ class BetaGeoCNBDModel(PurchaseProcess):
 
     def _notes(self, patterns: Patterns) -> list[str]:
         return _alive_by_construction(patterns, f"BG/CNBD-{self.k_}")
-
-    def _likelihood(self, rfm: pd.DataFrame, weights: ArrayLike | None, log_gaps: Array | None) -> float:
-        """Log-likelihood in the caller's unit of time, with the gaps where they are known."""
-        each = bg_nbd.log_likelihood(*check_histories(rfm), **self.params_, k=self.k_, modified=self._modified)
-        if log_gaps is not None:
-            each = each + (self.k_ - 1) * log_gaps
-        return float(check_weights(weights, len(rfm)) @ each)
 
 
 class ModifiedBetaGeoCNBDModel(BetaGeoCNBDModel):

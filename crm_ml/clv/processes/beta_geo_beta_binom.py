@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crm_ml.clv.processes import bg_bb
 from crm_ml.clv.processes.process import ProcessMathematics, PurchaseProcess
-from crm_ml.clv.rfm_frame import check_opportunities, check_positive, check_whole
+from crm_ml.clv.rfm_frame import check_opportunities, check_whole
 from crm_ml.clv.stored_fit import StoredFit
 
 __all__ = ["BetaGeoBetaBinomModel"]
@@ -25,8 +25,8 @@ class BetaGeoBetaBinomModel(PurchaseProcess):
     For purchases that can happen only now and then: yearly donations, conferences, weekly boxes. Its clock
     counts opportunities after the first purchase, and has no other unit. Frames have the columns
     ``frequency`` (opportunities taken), ``recency`` (number of the last one taken, 0 if none was) and
-    ``n_opportunities``; a ``horizon`` is a whole number of coming opportunities, and a ``discount_rate`` is
-    per opportunity.
+    ``n_opportunities``; a ``horizon``, a ``t`` and a ``further_silence`` are whole numbers of opportunities, and
+    a ``discount_rate`` is per opportunity. `probability_alive` is that of being alive at the next opportunity.
 
     Attributes
     ----------
@@ -62,53 +62,6 @@ class BetaGeoBetaBinomModel(PurchaseProcess):
     def __init__(self) -> None:
         pass
 
-    def probability_alive(self, rfm: pd.DataFrame, *, further_silence: float = 0) -> pd.Series:
-        """Probability that each customer will not have left at the next opportunity.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        further_silence : int, default 0
-            Opportunities not taken after ``n_opportunities``.
-
-        Raises
-        ------
-        CrmError
-            If the further silence is not a whole number.
-        """
-        check_whole("further_silence", further_silence, least=0)
-        return super().probability_alive(rfm, further_silence=further_silence)
-
-    def expected_purchases_new_customer(self, t: ArrayLike) -> Array:
-        """Return how many of the first ``t`` opportunities a new customer is expected to take, E[X(t)].
-
-        Raises
-        ------
-        CrmError
-            If a ``t`` is not a whole number.
-        """
-        check_whole("t", t, least=0)
-        return super().expected_purchases_new_customer(t)
-
-    def discounted_residual_purchases(self, rfm: pd.DataFrame, *, discount_rate: float) -> pd.Series:
-        """Return all purchases still expected of each customer, discounted (DERT).
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        discount_rate : float, > 0
-            Per opportunity: the j-th from now counts exp(-discount_rate × j).
-
-        Raises
-        ------
-        CrmError
-            If the discount rate is not positive: without discounting the sum may be infinite.
-        """
-        x, t_x, n = self._histories(rfm)
-        check_positive("discount_rate", discount_rate)
-        values = bg_bb.expected_purchases(np.inf, x, t_x, n, discount_rate=discount_rate, **self.params_)
-        return pd.Series(values, index=rfm.index, name="discounted_residual_purchases")
-
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Restore a fit from `to_dict`; see `PurchaseProcess.from_dict`."""
@@ -120,8 +73,15 @@ class BetaGeoBetaBinomModel(PurchaseProcess):
     def _columns(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
         return check_opportunities(rfm)
 
+    @property
+    def _age_column(self) -> str:
+        return "n_opportunities"
+
     def _checked_unit(self) -> Any:
         return "opportunity"
 
     def _check_horizon(self, horizon: float) -> None:
         check_whole("horizon", horizon, least=1)
+
+    def _check_ages(self, name: str, ages: ArrayLike) -> None:
+        check_whole(name, ages, least=0)

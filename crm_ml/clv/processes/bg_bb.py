@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, expit, gammaln, ndtr
+from scipy.special import betaincinv, expit, ndtr
 from scipy.stats import binom
 
 from crm_ml.clv.likelihood.counted_dropout import left_terms, log_odds_left
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
-from crm_ml.clv.processes.geometric_dropout import dropout_grid
+from crm_ml.clv.processes.outlook.counted import CountedOutlook, log_buying, opportunities_alive
+from crm_ml.clv.processes.outlook.histories import counted_histories as simulated_histories
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
@@ -32,9 +33,11 @@ __all__ = [
     "log_lower",
     "log_upper",
     "objective",
+    "outlook",
     "probability_alive",
     "probability_no_purchase",
     "probability_of_count",
+    "simulated_histories",
     "starts",
 ]
 
@@ -70,18 +73,12 @@ def log_likelihood(
     """
     left = log_odds_left(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta)
     x, n, alpha, beta, gamma, delta = _floats(x, n, alpha, beta, gamma, delta)
-    alive = _log_buying(x, n, alpha, beta) + gammaln_rise(delta, n) - gammaln_rise(gamma + delta, n)
+    alive = log_buying(x, n, alpha, beta) + gammaln_rise(delta, n) - gammaln_rise(gamma + delta, n)
     return np.asarray(alive + np.logaddexp(0.0, left))
 
 
 def _floats(*values: ArrayLike) -> tuple[Array, ...]:
     return np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in values))
-
-
-def _log_buying(x: ArrayLike, n: ArrayLike, alpha: ArrayLike, beta: ArrayLike) -> Array:
-    """Logarithm of B(alpha + x, beta + n - x) / B(alpha, beta)."""
-    x, n, alpha, beta = _floats(x, n, alpha, beta)
-    return gammaln_rise(alpha, x) + gammaln_rise(beta, n - x) - gammaln_rise(alpha + beta, n)
 
 
 def objective(patterns: Patterns) -> Objective:
@@ -177,7 +174,27 @@ def probability_no_purchase(
     return np.asarray(expit(u) + expit(-u) * np.exp(silent))
 
 
-def probability_of_count(count: ArrayLike, n: int, *, alpha: float, beta: float, gamma: float, delta: float) -> Array:
+def outlook(
+    x: ArrayLike, t_x: ArrayLike, n: ArrayLike, *, alpha: float, beta: float, gamma: float, delta: float
+) -> CountedOutlook:
+    """Return what lies ahead of customers with this history; of new ones, if x, t_x and n are 0.
+
+    Examples
+    --------
+    >>> donors = dict(alpha=1.203522, beta=0.749716, gamma=0.656718, delta=2.783443)
+    >>> outlook(4, 5, 6, **donors).probability_of_count(0, 5).round(4).item()
+    0.3384
+    """
+    x, t_x, n = _floats(x, t_x, n)
+    alive = expit(-log_odds_left(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta))
+    return CountedOutlook(
+        alive=np.asarray(alive), alpha=alpha + x, beta=beta + (n - x), gamma=np.asarray(gamma), delta=delta + n
+    )
+
+
+def probability_of_count(
+    count: ArrayLike, n: ArrayLike, *, alpha: float, beta: float, gamma: float, delta: float
+) -> Array:
     """Probability that a new customer takes exactly ``count`` of the next ``n`` opportunities.
 
     Examples
@@ -187,14 +204,8 @@ def probability_of_count(count: ArrayLike, n: int, *, alpha: float, beta: float,
     >>> probability_of_count([0, 1], 1, alpha=1.0, beta=1.0, gamma=1.0, delta=1.0).round(6).tolist()
     [0.75, 0.25]
     """
-    count = np.asarray(count, dtype=float)[..., None]
-    last = np.arange(n + 1.0)
-    possible = np.where(last >= count, last, count)
-    ways = gammaln(possible + 1.0) - gammaln(count + 1.0) - gammaln(possible - count + 1.0)
-    left = np.log(gamma) + gammaln_rise(delta, last) - gammaln_rise(gamma + delta, last + 1.0)
-    left[n] = gammaln_rise(delta, n) - gammaln_rise(gamma + delta, n)
-    log_terms = np.where(last >= count, ways + _log_buying(count, possible, alpha, beta) + left, -np.inf)
-    return np.asarray(np.exp(log_terms).sum(axis=-1))
+    new = outlook(0.0, 0.0, 0.0, alpha=alpha, beta=beta, gamma=gamma, delta=delta)
+    return new.probability_of_count(count, n)
 
 
 def expected_purchases(
@@ -232,17 +243,9 @@ def expected_purchases(
     """
     x, t_x, n = _floats(x, t_x, n)
     distinct, member = np.unique(n, return_inverse=True)
-    ahead = np.array([_opportunities_alive(horizon, discount_rate, gamma, delta + seen) for seen in distinct])
+    ahead = np.array([opportunities_alive(horizon, discount_rate, gamma, delta + seen) for seen in distinct])
     alive = expit(-log_odds_left(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta))
     return np.asarray(alive * ((alpha + x) / (alpha + beta + n)) * ahead[member].reshape(n.shape))
-
-
-def _opportunities_alive(horizon: float, discount_rate: float, gamma: float, delta: float) -> float:
-    """Discounted opportunities a customer alive now lives to see: E of the sum of (1 - theta)^j exp(-rate j)."""
-    reach = min(horizon, 1.0 / discount_rate) if discount_rate > 0.0 else horizon
-    theta, weight = dropout_grid(gamma, delta, reach=reach)
-    log_q = np.log1p(-np.minimum(theta, _LARGEST_SHARE)) - discount_rate
-    return float((weight * np.exp(log_q) * (np.expm1(horizon * log_q) / np.expm1(log_q))).sum())
 
 
 def expected_purchases_new_customer(n: ArrayLike, *, alpha: float, beta: float, gamma: float, delta: float) -> Array:
@@ -255,7 +258,7 @@ def expected_purchases_new_customer(n: ArrayLike, *, alpha: float, beta: float, 
     [0.0, 0.4985, 3.1798]
     """
     distinct, member = np.unique(np.asarray(n, dtype=float), return_inverse=True)
-    ahead = np.array([_opportunities_alive(horizon, 0.0, gamma, delta) for horizon in distinct])
+    ahead = np.array([opportunities_alive(horizon, 0.0, gamma, delta) for horizon in distinct])
     return np.asarray(alpha / (alpha + beta) * ahead[member].reshape(np.shape(n)))
 
 

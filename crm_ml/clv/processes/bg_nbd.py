@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, expit, gammaincinv, gammaln, xlogy
+from scipy.special import expit, gammaincinv, gammaln
 
 from crm_ml.clv.likelihood.beta_geo_objective import objective
 from crm_ml.clv.likelihood.patterns import Patterns
@@ -39,6 +39,8 @@ from crm_ml.clv.processes.geometric_dropout import (
     purchases_while_alive,
     through_cells,
 )
+from crm_ml.clv.processes.outlook.geometric import GeometricOutlook
+from crm_ml.clv.processes.outlook.histories import geometric_histories as simulated_histories
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
@@ -52,9 +54,11 @@ __all__ = [
     "log_lower",
     "log_upper",
     "objective",
+    "outlook",
     "probability_alive",
     "probability_no_purchase",
     "probability_of_count",
+    "simulated_histories",
     "starts",
 ]
 
@@ -193,21 +197,50 @@ def probability_no_purchase(
     return np.asarray(expit(odds) + expit(-odds) * silent)
 
 
-def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, a: float, b: float) -> Array:
-    """Probability under BG/NBD that a new customer makes exactly ``n`` repeat purchases within ``t``.
+def outlook(
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    *,
+    r: float,
+    alpha: float,
+    a: float,
+    b: float,
+    k: int = 1,
+    modified: bool = False,
+) -> GeometricOutlook:
+    """Return what lies ahead of customers with this history; of new ones, if x, t_x and T are 0.
+
+    Examples
+    --------
+    >>> cdnow = dict(r=0.24259451, alpha=4.41360171, a=0.79292216, b=2.42590736)
+    >>> round(float(outlook(26, 30.857, 31, **cdnow).mean_wait()), 4)  # (alpha + T) / (r + x - 1)
+    1.4029
+    """
+    x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
+    rate, shape = alpha + T, r + k * x
+    return GeometricOutlook(
+        alive=probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified),
+        stages=stage_weights(shape, (T - t_x) / rate, k=k),
+        shape=shape,
+        rate=rate,
+        a=np.asarray(a),
+        b=b + (x + modified),
+    )
+
+
+def probability_of_count(
+    n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, a: float, b: float, k: int = 1, modified: bool = False
+) -> Array:
+    """Probability that a new customer makes exactly ``n`` repeat purchases within ``t``.
 
     Examples
     --------
     >>> round(float(probability_of_count(0, 39, r=0.243, alpha=4.414, a=0.793, b=2.426)), 7)
     0.5737864
     """
-    n, t = np.broadcast_arrays(np.asarray(n, dtype=float), np.asarray(t, dtype=float))
-    log_stay = gammaln_rise(b, n) - gammaln_rise(a + b, n)
-    log_share = -np.log1p(alpha / np.where(t > 0, t, 1.0))
-    log_paced = gammaln_rise(r, n) - gammaln(n + 1.0) - r * np.log1p(t / alpha) + xlogy(n, t > 0) + n * log_share
-    some = np.maximum(n, 1.0)
-    leave = np.exp(log_stay + np.log(a) - np.log(np.where(n > 0, b + n - 1.0, b)))
-    return np.asarray(np.exp(log_stay + log_paced) + np.where(n > 0, leave * betainc(some, r, t / (alpha + t)), 0.0))
+    new = outlook(0.0, 0.0, 0.0, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified)
+    return new.probability_of_count(n, t)
 
 
 def expected_purchases(

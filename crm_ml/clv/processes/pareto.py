@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from crm_ml.clv.processes import pareto_nbd
 from crm_ml.clv.processes.process import ProcessMathematics, PurchaseProcess
-from crm_ml.clv.rfm_frame import check_positive
 
 __all__ = ["ParetoNBDModel"]
 
@@ -68,29 +67,6 @@ class ParetoNBDModel(PurchaseProcess):
         super().fit(rfm, weights)
         self.diagnostics_["notes"] += self._ridge()
         return self
-
-    def discounted_residual_purchases(self, rfm: pd.DataFrame, *, discount_rate: float) -> pd.Series:
-        """Return all purchases still expected of each customer, discounted (DERT).
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        discount_rate : float, > 0
-            Continuous rate per unit of time; a purchase after y counts exp(-discount_rate × y).
-
-        Raises
-        ------
-        CrmError
-            If the discount rate is not positive: without discounting the sum may be infinite.
-
-        References
-        ----------
-        Fader, Hardie and Lee (2005), RFM and CLV, Journal of Marketing Research 42(4).
-        """
-        x, t_x, T = self._histories(rfm)
-        check_positive("discount_rate", discount_rate)
-        values = pareto_nbd.expected_purchases(np.inf, x, t_x, T, discount_rate=discount_rate, **self.params_)
-        return pd.Series(values, index=rfm.index, name="discounted_residual_purchases")
 
     def _ridge(self) -> list[str]:
         errors = np.sqrt(np.diag(self.log_covariance_))[2:]

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, gammaincinv, gammaln
+from scipy.special import expit, gammaincinv
 
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime, left_terms, log_odds_left
-from crm_ml.clv.likelihood.log_concave import log_integral
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import CountSums, gammaln_rise
+from crm_ml.clv.processes.outlook.exponential import ExponentialOutlook
+from crm_ml.clv.processes.outlook.histories import exponential_histories as simulated_histories
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
@@ -35,9 +36,11 @@ __all__ = [
     "log_lower",
     "log_upper",
     "objective",
+    "outlook",
     "probability_alive",
     "probability_no_purchase",
     "probability_of_count",
+    "simulated_histories",
     "starts",
 ]
 
@@ -51,8 +54,6 @@ log_upper = np.log([1e5, 1e9, 1e5, 1e9])
 
 _DRAW_NODES = 12
 """Six digits of P(alive), far beyond what a few hundred futures can show."""
-_PEAKED_NODES = 48
-"""For functions that fall to both sides of a narrow peak."""
 _TINY = 1e-300
 
 
@@ -171,10 +172,24 @@ def probability_no_purchase(
     return np.asarray(expit(u) + expit(-u) * silent)
 
 
+def outlook(
+    x: ArrayLike, t_x: ArrayLike, T: ArrayLike, *, r: float, alpha: float, s: float, beta: float
+) -> ExponentialOutlook:
+    """Return what lies ahead of customers with this history; of new ones, if x, t_x and T are 0.
+
+    Examples
+    --------
+    >>> cdnow = dict(r=0.553, alpha=10.578, s=0.606, beta=11.669)
+    >>> outlook(2.0, 30.43, 38.86, **cdnow).probability_of_count(0, 39.0).round(6).item()
+    0.408063
+    """
+    x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
+    alive = probability_alive(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta)
+    return ExponentialOutlook(alive=alive, r=r + x, alpha=alpha + T, s=np.asarray(s), beta=beta + T)
+
+
 def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, s: float, beta: float) -> Array:
     """Probability that a new customer makes exactly ``n`` repeat purchases within ``t``.
-
-    The negative binomial probability is averaged over the time of leaving, in u = log(time / t).
 
     Examples
     --------
@@ -182,34 +197,7 @@ def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, 
     >>> probability_of_count([0, 1, 2], 39, **cdnow).round(6).tolist()
     [0.593625, 0.165563, 0.082487]
     """
-    n, t = np.broadcast_arrays(np.asarray(n, dtype=float), np.asarray(t, dtype=float))
-    shape, n, t = n.shape, n.ravel(), t.ravel()
-    seen = np.where(t > 0, t, 1.0)
-    paced, left = seen / alpha, seen / beta
-    log_choice = gammaln_rise(r, n) - gammaln(n + 1.0)
-    staying = log_choice - n * np.log1p(1.0 / paced) - r * np.log1p(paced) - s * np.log1p(left)
-    linear, square = paced * (1.0 - r) + left * (n - s), paced * left * (r + s)
-    size = np.abs(linear) + np.sqrt(linear * linear + 4.0 * square * (1.0 + n))
-    peak = np.log(np.where(linear > 0.0, size / (2.0 * square), 2.0 * (1.0 + n) / size))
-    peak = np.clip(peak, -690.0, 0.0)
-    low = np.minimum(peak, -np.log1p(4.0 * (paced * r + left * (s + 1.0)))) - 90.0
-    parameters = (n, paced, left, np.full_like(n, r), np.full_like(n, s + 1.0))
-    total = log_integral(
-        _log_count, _count_slope, low, np.zeros_like(n), peak, parameters, nodes_per_panel=_PEAKED_NODES
-    )
-    leaving = log_choice + np.log(s * left) + total
-    within = np.exp(np.logaddexp(staying, leaving)).reshape(shape)
-    return np.asarray(np.where(t.reshape(shape) > 0, within, n.reshape(shape) == 0.0))
-
-
-def _log_count(u: Array, n: Array, paced: Array, left: Array, r: Array, k: Array) -> Array:
-    grown = np.exp(u)
-    return np.asarray(u - n * np.log1p(np.exp(-u) / paced) - r * np.log1p(paced * grown) - k * np.log1p(left * grown))
-
-
-def _count_slope(u: Array, n: Array, paced: Array, left: Array, r: Array, k: Array) -> Array:
-    grown, gone = paced * np.exp(u), left * np.exp(u)
-    return np.asarray(1.0 + (n - r * grown) / (1.0 + grown) - k * gone / (1.0 + gone))
+    return outlook(0.0, 0.0, 0.0, r=r, alpha=alpha, s=s, beta=beta).probability_of_count(n, t)
 
 
 def expected_purchases(

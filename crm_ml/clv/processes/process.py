@@ -1,94 +1,34 @@
-"""What every purchase process does with a frame of histories, whatever its mathematics."""
+"""How every purchase process is fitted and kept, whatever its mathematics."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 
 from crm_ml.clv.likelihood.newton import FitResult, Objective, maximise
 from crm_ml.clv.likelihood.patterns import Patterns, patterns_of, thin
-from crm_ml.clv.rfm_frame import (
-    check_fitted,
-    check_histories,
-    check_positive,
-    check_weights,
-    refuse_without_repeats,
-)
+from crm_ml.clv.processes.outlook.mathematics import ProcessMathematics
+from crm_ml.clv.processes.outlook.prediction import ProcessPredictions
+from crm_ml.clv.rfm_frame import check_fitted, check_weights, refuse_without_repeats
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.summary import TimeUnit, days_per_unit
-from crm_ml.clv.uncertainty.bootstrap import Bootstrap, Reweighted
-from crm_ml.clv.uncertainty.interval import CountDraw, Futures, common_futures, parameter_draws
-from crm_ml.errors import CrmError, out_of_range
+from crm_ml.clv.uncertainty.bootstrap import Reweighted
 
 __all__ = ["ProcessMathematics", "PurchaseProcess"]
 
 Array = NDArray[np.float64]
 
-_BATCH = 1_000
 _SMALLEST_SAMPLE, _SAMPLE_FROM, _THINNING = 2_000, 8_000, 8
 """More than 8,000 patterns are climbed from the summit of an eighth of them, but of 2,000 at the least."""
 
 
-class ProcessMathematics(Protocol):
-    """The pure functions a process is made of; a module that has them will do."""
-
-    @property
-    def NAMES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
-        """Parameters, in the order of the vector of their logarithms."""
-
-    @property
-    def TIME_NAMES(self) -> tuple[str, ...]:  # noqa: N802 - a module's constant
-        """Parameters measured in the unit of time."""
-
-    @property
-    def COMPILED(self) -> bool:  # noqa: N802 - a module's constant
-        """Whether the objective has compiled sums for large shops."""
-
-    @property
-    def log_lower(self) -> Array:
-        """Lower end of the log parameters' range."""
-
-    @property
-    def log_upper(self) -> Array:
-        """Upper end of the log parameters' range."""
-
-    @property
-    def objective(self) -> Callable[[Patterns], Objective]:
-        """Likelihood of patterns with its derivatives."""
-
-    @property
-    def starts(self) -> Callable[[Patterns], list[Array]]:
-        """Log parameters to start from."""
-
-    @property
-    def probability_alive(self) -> Callable[..., Array]:
-        """Of (x, t_x, T, **params)."""
-
-    @property
-    def probability_no_purchase(self) -> Callable[..., Array]:
-        """Of (horizon, x, t_x, T, **params)."""
-
-    @property
-    def expected_purchases(self) -> Callable[..., Array]:
-        """Of (horizon, x, t_x, T, discount_rate=0.0, **params)."""
-
-    @property
-    def drawn_purchases(self) -> Callable[..., Array]:
-        """Of (horizon, x, t_x, T, futures=..., **parameter draws)."""
-
-    @property
-    def expected_purchases_new_customer(self) -> Callable[..., Array]:
-        """Of (t, **params)."""
-
-
-class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class PurchaseProcess(ProcessPredictions):
     """Base of the purchase processes; a process names its mathematics and its own caveats.
 
     Parameters
@@ -109,8 +49,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
     time_unit_ : str
         The unit the parameters are in.
     """
-
-    _mathematics: ClassVar[ProcessMathematics]
 
     def __init__(self, *, time_unit: TimeUnit = "D") -> None:
         self.time_unit = time_unit
@@ -145,104 +83,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.diagnostics_["repeat_customers"] = again
         return self
 
-    def probability_alive(self, rfm: pd.DataFrame, *, further_silence: float = 0.0) -> pd.Series:
-        """Probability that each customer has not left.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        further_silence : float, default 0.0
-            Time without a purchase after ``T``, in the fit's unit.
-        """
-        x, t_x, T = self._histories(rfm)
-        values = self._bound.probability_alive(x, t_x, T + further_silence, **self.params_)
-        return pd.Series(values, index=rfm.index, name="probability_alive")
-
-    def probability_no_purchase(self, rfm: pd.DataFrame, horizon: float) -> pd.Series:
-        """Probability that each customer buys nothing within the next ``horizon`` (the fit's unit of time).
-
-        This is the probability of churn within the horizon: gone already, or alive and silent.
-
-        Raises
-        ------
-        CrmError
-            If the horizon is not positive.
-        """
-        x, t_x, T = self._histories(rfm)
-        self._check_horizon(horizon)
-        values = self._bound.probability_no_purchase(horizon, x, t_x, T, **self.params_)
-        return pd.Series(values, index=rfm.index, name="probability_no_purchase")
-
-    def expected_purchases(self, rfm: pd.DataFrame, horizon: float, *, discount_rate: float = 0.0) -> pd.Series:
-        """Return expected purchases of each customer within the next ``horizon``.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        horizon : float, > 0
-            In the fit's unit of time.
-        discount_rate : float, default 0.0
-            Continuous rate per unit of time; a purchase after s counts exp(-discount_rate × s).
-
-        Raises
-        ------
-        CrmError
-            If the horizon is not positive.
-        """
-        x, t_x, T = self._histories(rfm)
-        self._check_horizon(horizon)
-        values = self._bound.expected_purchases(horizon, x, t_x, T, discount_rate=discount_rate, **self.params_)
-        return pd.Series(values, index=rfm.index, name="expected_purchases")
-
-    def expected_purchases_new_customer(self, t: ArrayLike) -> Array:
-        """Return expected repeat purchases of a new customer within ``t`` of the first one, E[X(t)].
-
-        Parameters
-        ----------
-        t : array_like of float, >= 0
-            In the fit's unit of time.
-        """
-        check_fitted(self, "params_")
-        return self._bound.expected_purchases_new_customer(t, **self.params_)
-
-    def purchase_interval(
-        self, rfm: pd.DataFrame, horizon: float, *, level: float = 0.90, bootstrap: Bootstrap | None = None
-    ) -> pd.DataFrame:
-        """Return whole numbers between which each customer's purchases lie with at least probability ``level``.
-
-        The process's chance and the parameters' uncertainty are both in it; it comes from 512 common futures.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        horizon : float, > 0
-            Within the next ``horizon``, in the fit's unit of time.
-        level : float in (0, 1), default 0.90
-        bootstrap : Bootstrap, optional
-            Parameters of the futures; from their asymptotic distribution by default.
-
-        Returns
-        -------
-        DataFrame of shape (n_customers, 2)
-            Indexed like ``rfm``: ``lower``, ``upper``.
-
-        Raises
-        ------
-        CrmError
-            If the horizon is not positive, or the level no probability.
-        """
-        x, _, _ = self._histories(rfm)
-        self._check_horizon(horizon)
-        if not 0.0 < level < 1.0:
-            raise CrmError(out_of_range("level", level, "lie between 0 and 1"))
-        draw, futures = self.count_draw(rfm, horizon, bootstrap=bootstrap), common_futures()
-        tails = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
-        bounds = np.empty((2, len(x)), dtype=np.int64)
-        order = np.argsort(x, kind="stable")  # customers of equal x share their gamma quantiles
-        for rows in np.split(order, range(_BATCH, len(x), _BATCH)):
-            bounds[:, rows] = np.quantile(draw(futures, rows), tails, axis=1, method="inverted_cdf")
-        return pd.DataFrame(bounds.T, index=rfm.index, columns=["lower", "upper"])
-
     def reweighted(self, rfm: pd.DataFrame, weights: ArrayLike | None = None) -> Reweighted:
         """Return the likelihood of a frame, to be maximised under other weights; for the bootstrap."""
         x, t_x, T = self._histories(rfm)
@@ -254,30 +94,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             lower=mathematics.log_lower,
             upper=mathematics.log_upper,
         )
-
-    def count_draw(self, rfm: pd.DataFrame, horizon: float, *, bootstrap: Bootstrap | None = None) -> CountDraw:
-        """Return a function that draws the purchases of some of the customers in common futures.
-
-        Parameters come from their asymptotic distribution, one draw per future.
-
-        Parameters
-        ----------
-        rfm : DataFrame of shape (n_customers, ...)
-        horizon : float, > 0
-            In the fit's unit of time.
-        bootstrap : Bootstrap, optional
-            Take the parameters from its replicates instead.
-        """
-        x, t_x, T = self._histories(rfm)
-
-        def draw(futures: Futures, rows: NDArray[np.intp]) -> Array:
-            if bootstrap is not None:
-                params = bootstrap.per_future(len(futures.alive))
-            else:
-                params = parameter_draws(self.params_, self.log_covariance_, futures.normals[: len(self.params_)])
-            return self._bound.drawn_purchases(horizon, x[rows], t_x[rows], T[rows], futures=futures, **params)
-
-        return draw
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as numbers and words fit for JSON; no customer is in it."""
@@ -299,11 +115,6 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         model._take(fit)
         return model
 
-    @property
-    def _bound(self) -> ProcessMathematics:
-        """The mathematics of this fit; a process with a whole-number parameter binds it here."""
-        return self._mathematics
-
     def _notes(self, patterns: Patterns) -> list[str]:  # noqa: ARG002  # a process with a caveat looks at them
         """Return caveats of this process on these data, in words; none unless a process has its own."""
         return []
@@ -316,20 +127,9 @@ class PurchaseProcess(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.log_covariance_ = stored.log_covariance
         self.diagnostics_ = stored.diagnostics
 
-    def _histories(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
-        check_fitted(self, "params_")
-        return self._columns(rfm)
-
-    def _columns(self, rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
-        """Take x, t_x and T out of the frame this process reads."""
-        return check_histories(rfm)
-
     def _checked_unit(self) -> TimeUnit:
         days_per_unit(self.time_unit)
         return self.time_unit
-
-    def _check_horizon(self, horizon: float) -> None:
-        check_positive("horizon", horizon)
 
 
 def _fit(mathematics: ProcessMathematics, patterns: Patterns) -> FitResult:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 
-__all__ = ["CountDraw", "Futures", "common_futures", "parameter_draws", "value_bounds"]
+__all__ = ["CountDraw", "Futures", "common_futures", "count_bounds", "parameter_draws", "value_bounds"]
 
 Array = NDArray[np.float64]
 CountDraw = Callable[["Futures", NDArray[np.intp]], Array]
@@ -108,6 +108,29 @@ def parameter_draws(params: dict[str, float], log_covariance: Array, normals: Ar
     variances, axes = np.linalg.eigh(log_covariance)
     scatter = (axes * np.sqrt(np.maximum(variances, 0.0))) @ normals
     return {name: value * np.exp(shift) for (name, value), shift in zip(params.items(), scatter, strict=True)}
+
+
+def count_bounds(draw_counts: CountDraw, x: Array, *, level: float) -> NDArray[np.int64]:
+    """Whole numbers between which each customer's purchases lie with at least probability ``level``.
+
+    Parameters
+    ----------
+    draw_counts : callable
+        Takes the futures and positions of customers; returns purchases, (n_positions, n_futures).
+    x : ndarray of shape (n_customers,)
+        Repeat purchases.
+    level : float in (0, 1)
+
+    Returns
+    -------
+    ndarray of shape (2, n_customers)
+    """
+    futures, tails = common_futures(), [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+    bounds = np.empty((2, len(x)), dtype=np.int64)
+    order = np.argsort(x, kind="stable")  # customers of equal x share their gamma quantiles
+    for rows in np.split(order, range(_CHUNK_CUSTOMERS, len(x), _CHUNK_CUSTOMERS)):
+        bounds[:, rows] = np.quantile(draw_counts(futures, rows), tails, axis=1, method="inverted_cdf")
+    return bounds
 
 
 def value_bounds(

@@ -1,0 +1,1 @@
+"""What lies ahead of a customer with a given history: counts, waiting times, discounted sums, whole histories."""
