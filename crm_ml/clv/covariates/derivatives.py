@@ -10,7 +10,9 @@ The mathematics, its symbols and sources are those of `bg_nbd`, `pareto_nbd` and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,15 +75,15 @@ def beta_geo(
     >>> rows.value.round(4).tolist(), rows.slopes[:, 0].round(4).tolist()  # -log(11) / 4 and 40 / 44 / 4
     ([-0.5995], [-0.5995, 0.2273, 0.0, 0.0])
     """
-    settings = {"r": r, "alpha": alpha, "a": a, "b": b, "k": k, "modified": modified}
+    settings: dict[str, Any] = {"r": r, "alpha": alpha, "a": a, "b": b, "k": k, "modified": modified}
     events, stayed = k * x, x + modified
     stages = stage_sum(x, t_x, T, k=k, r=r, alpha=alpha)
     at_T, at_last = alpha / (alpha + T), alpha / (alpha + t_x)
     stretch = np.log1p(T / alpha)
     alive, alive_bends = _beta_terms(np.zeros_like(x), stayed, a, b, first=2)
-    alive[0] = r * (digamma_rise(r, events) - stretch)
+    alive[0] = r * (_rise(digamma_rise, r, events) - stretch)
     alive[1] = r * (1.0 - at_T) - events * at_T
-    alive_bends[0, 0] = alive[0] + r * r * trigamma_rise(r, events)
+    alive_bends[0, 0] = alive[0] + r * r * _rise(trigamma_rise, r, events)
     alive_bends[0, 1] = alive_bends[1, 0] = r * (1.0 - at_T)
     alive_bends[1, 1] = -(r + events) * at_T * (1.0 - at_T)
     silence, shift = r * np.log1p((T - t_x) / (alpha + t_x)), at_T - at_last
@@ -118,9 +120,9 @@ def pareto(x: Array, t_x: Array, T: Array, *, r: Array, alpha: Array, s: Array, 
     alive, alive_bends = np.zeros((4, len(x))), np.zeros((4, 4, len(x)))
     for first, shape, rate, events in ((0, r, alpha, x), (2, s, beta, np.zeros_like(x))):
         share, stretch = rate / (rate + T), np.log1p(T / rate)
-        alive[first] = shape * (digamma_rise(shape, events) - stretch)
+        alive[first] = shape * (_rise(digamma_rise, shape, events) - stretch)
         alive[first + 1] = shape * (1.0 - share) - events * share
-        alive_bends[first, first] = alive[first] + shape * shape * trigamma_rise(shape, events)
+        alive_bends[first, first] = alive[first] + shape * shape * _rise(trigamma_rise, shape, events)
         alive_bends[first, first + 1] = alive_bends[first + 1, first] = shape * (1.0 - share)
         alive_bends[first + 1, first + 1] = -(shape + events) * share * (1.0 - share)
     left, left_bends, p_left = np.zeros((4, len(x))), np.zeros((4, 4, len(x))), np.zeros(len(x))
@@ -161,12 +163,20 @@ def beta_geo_beta_binom(
     return RowDerivatives.joined(value, alive, (left, left_bends), p_left)
 
 
+def _rise(function: Callable[..., Array], z: Array, n: Array) -> Array:
+    """Evaluate a derivative of the log-gamma rise, once per distinct count where all share one parameter."""
+    if z.size == 0 or z.min() < z.max():
+        return function(z, n)
+    counts, member = np.unique(n, return_inverse=True)
+    return function(z[0], counts)[member]
+
+
 def _beta_terms(yes: Array, no: Array, a: Array, b: Array, *, first: int) -> tuple[Array, Array]:
     """Differentiate log B(a + yes, b + no) / B(a, b); the derivatives stand at parameter ``first`` and the next."""
     slopes, bends = np.zeros((4, len(yes))), np.zeros((4, 4, len(yes)))
-    both, second = digamma_rise(a + b, yes + no), trigamma_rise(a + b, yes + no)
+    both, second = _rise(digamma_rise, a + b, yes + no), _rise(trigamma_rise, a + b, yes + no)
     for at, z, count in ((first, a, yes), (first + 1, b, no)):
-        slopes[at] = z * (digamma_rise(z, count) - both)
-        bends[at, at] = slopes[at] + z * z * (trigamma_rise(z, count) - second)
+        slopes[at] = z * (_rise(digamma_rise, z, count) - both)
+        bends[at, at] = slopes[at] + z * z * (_rise(trigamma_rise, z, count) - second)
     bends[first, first + 1] = bends[first + 1, first] = -a * b * second
     return slopes, bends

@@ -1,7 +1,7 @@
 """Expected purchases of customers with parameters of their own, by way of functions made for common ones.
 
-Two things make this exact or nearly so. What BG/NBD and its kin expect of a customer depends on alpha only
-through alpha + T and alpha + t_x, so one with a larger alpha is one whose clock has a head start. And it is
+What BG/NBD and its kin expect of a customer depends on alpha only through alpha + T and alpha + t_x, so one
+with a larger alpha is one whose clock has a head start; this is exact. What is expected of an alive customer is
 an analytic function of the logarithm of the first Beta parameter of leaving, so it is interpolated in it at
 Chebyshev nodes of fixed cells: a customer's value does not depend on who else is scored.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebinterpolate, chebval
+from numpy.polynomial.chebyshev import chebpts1, chebval, chebvander
 from numpy.typing import NDArray
 
 __all__ = ["after_head_start", "in_cells"]
@@ -19,44 +19,44 @@ __all__ = ["after_head_start", "in_cells"]
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-_DEGREE = 11
+_NODES = 14
+_OCTAVES_PER_CELL = 2
+_OCTAVES_PER_START = 8
 
 
-def in_cells(evaluate: Callable[[Rows, float], Array], parameter: Array, rows: Rows) -> Array:
-    """Evaluate for each row a function smooth in the logarithm of its parameter; a common one is used as it is.
+def in_cells(evaluate: Callable[[Rows, float], Array], parameter: Array) -> Array:
+    """Evaluate for each row a function smooth in the logarithm of the row's parameter.
 
     Parameters
     ----------
     evaluate : callable
         Takes rows and one value of the parameter for all of them.
-    parameter : ndarray of shape () or (n,), > 0
-    rows : ndarray of int of shape (n_rows,)
+    parameter : ndarray of shape (n,), > 0
 
     Returns
     -------
-    ndarray of shape (n_rows,)
-        Relative error of the interpolation about 1e-13 where the nearest singularity is at distance pi.
+    ndarray of shape (n,)
+        Relative error about 1e-13 for a function without singularities within pi of the real axis.
 
     Examples
     --------
     >>> rate = np.array([0.3, 2.0, 5.0])
-    >>> in_cells(lambda rows, b: 1.0 / (1.0 + b * np.ones(len(rows))), rate, np.arange(3)).round(12).tolist()
+    >>> in_cells(lambda rows, b: 1.0 / (1.0 + b * np.ones(len(rows))), rate).round(12).tolist()
     [0.769230769231, 0.333333333333, 0.166666666667]
     """
-    if parameter.ndim == 0:
-        return evaluate(rows, float(parameter))
-    position = np.log2(parameter[rows])
+    position = np.log2(parameter) / _OCTAVES_PER_CELL
     cells = np.floor(position)
-    values = np.empty(len(rows))
+    nodes = chebpts1(_NODES)
+    to_series = chebvander(nodes, _NODES - 1) * 2.0 / _NODES
+    to_series[:, 0] /= 2.0
+    values = np.empty(len(parameter))
     for cell in np.unique(cells):
-        members = cells == cell
-        series = chebinterpolate(
-            lambda nodes, cell=cell, own=rows[members]: np.stack(
-                [evaluate(own, float(np.exp2(cell + 0.5 * (node + 1.0)))) for node in nodes]
-            ),
-            _DEGREE,
-        )
-        values[members] = chebval(2.0 * (position[members] - cell) - 1.0, series, tensor=False)
+        rows = np.flatnonzero(cells == cell)
+        series = np.zeros((_NODES, len(rows)))
+        for node, share in zip(nodes, to_series, strict=True):
+            at_node = float(np.exp2(_OCTAVES_PER_CELL * (cell + 0.5 * (node + 1.0))))
+            series += share[:, None] * evaluate(rows, at_node)
+        values[rows] = chebval(2.0 * (position[rows] - cell) - 1.0, series, tensor=False)
     return values
 
 
@@ -78,7 +78,8 @@ def after_head_start(
     ...                  np.array([3.0, 8.5])).tolist()
     [13.0, 18.5]
     """
-    common = alpha if alpha.ndim == 0 else np.exp2(np.floor(np.log2(alpha)))
+    octaves = _OCTAVES_PER_START * np.floor(np.log2(alpha) / _OCTAVES_PER_START)
+    common = alpha if alpha.ndim == 0 else np.exp2(octaves)
     start = alpha - common
     common = np.broadcast_to(common, T.shape)
     values = np.empty(T.shape)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crm_ml.clv.covariates import derivatives
 from crm_ml.clv.covariates.expectation import Rows, after_head_start, in_cells
@@ -20,7 +20,7 @@ from crm_ml.clv.processes import (
     ModifiedBetaGeoModel,
     ParetoNBDModel,
 )
-from crm_ml.clv.processes.process import PurchaseProcess
+from crm_ml.clv.processes.process import ProcessMathematics, PurchaseProcess
 from crm_ml.errors import CrmError
 
 __all__ = ["PROCESSES", "Family", "family_of"]
@@ -52,8 +52,7 @@ class Family:
     derivatives : callable
         See `crm_ml.clv.covariates.derivatives`.
     expected : callable
-        Of (function, horizon, x, t_x, T, discount_rate=..., **parameters) where ``function`` is the process's
-        `expected_purchases` and each parameter of shape () or (n,).
+        Of (mathematics, horizon, x, t_x, T, discount_rate=..., **parameters), each parameter of shape () or (n,).
     """
 
     moved: Mapping[str, tuple[str, float]]
@@ -80,7 +79,7 @@ def family_of(process: PurchaseProcess) -> Family:
         )
     if isinstance(process, ParetoNBDModel):
         moved = {"purchase": ("alpha", -1.0), "dropout": ("beta", -1.0)}
-        return Family(moved, derivatives.pareto, _as_it_is)
+        return Family(moved, derivatives.pareto, _pareto)
     if isinstance(process, BetaGeoBetaBinomModel):
         moved = {"purchase": ("alpha", 1.0), "dropout": ("gamma", 1.0)}
         return Family(moved, derivatives.beta_geo_beta_binom, _beta_geo_beta_binom)
@@ -90,45 +89,49 @@ def family_of(process: PurchaseProcess) -> Family:
     return Family(moved, rows, _beta_geo)
 
 
-def _as_it_is(function: Callable[..., Array], *history: Any, **settings: Any) -> Array:
-    """Evaluate a function whose parameters broadcast."""
-    return function(*history, **settings)
+def _pareto(mathematics: ProcessMathematics, horizon: float, *history: Array, **settings: Any) -> Array:
+    """Evaluate as it is: the parameters broadcast."""
+    return mathematics.expected_purchases(horizon, *history, **settings)
 
 
 def _beta_geo(
-    function: Callable[..., Array],
-    horizon: float,
-    x: Array,
-    t_x: Array,
-    T: Array,
-    *,
-    alpha: Array,
-    a: Array,
-    **others: Any,
+    mathematics: ProcessMathematics, horizon: float, x: Array, t_x: Array, T: Array, *, alpha: Array, **settings: Any
 ) -> Array:
     def evaluate(rows: Rows, t_x: Array, T: Array, alpha: float) -> Array:
-        def given(rows: Rows, a: float) -> Array:
-            return function(horizon, x[rows], t_x[rows], T[rows], alpha=alpha, a=a, **others)
-
-        return in_cells(given, a, rows)
+        return _along("a", mathematics, horizon, (x[rows], t_x[rows], T[rows]), rows, alpha=alpha, **settings)
 
     return after_head_start(evaluate, t_x, T, alpha)
 
 
 def _beta_geo_beta_binom(
-    function: Callable[..., Array],
-    horizon: float,
-    x: Array,
-    t_x: Array,
-    n: Array,
-    *,
-    alpha: Array,
-    gamma: Array,
-    **others: Any,
+    mathematics: ProcessMathematics, horizon: float, x: Array, t_x: Array, n: Array, **settings: Any
 ) -> Array:
-    alpha = np.broadcast_to(alpha, x.shape)
+    return _along("gamma", mathematics, horizon, (x, t_x, n), np.arange(len(x)), **settings)
 
-    def given(rows: Rows, gamma: float) -> Array:
-        return function(horizon, x[rows], t_x[rows], n[rows], alpha=alpha[rows], gamma=gamma, **others)
 
-    return in_cells(given, gamma, np.arange(len(x)))
+def _along(
+    name: str,
+    mathematics: ProcessMathematics,
+    horizon: float,
+    history: tuple[Array, ...],
+    rows: Rows,
+    *,
+    discount_rate: float,
+    **own: ArrayLike,
+) -> Array:
+    """Interpolate in one parameter what is expected of an alive customer; P(alive) is each customer's own."""
+    params = {n: v if np.ndim(v) == 0 else np.asarray(v)[rows] for n, v in own.items()}
+    parameter = np.asarray(params.pop(name))
+    if parameter.ndim == 0:
+        return mathematics.expected_purchases(
+            horizon, *history, discount_rate=discount_rate, **params, **{name: float(parameter)}
+        )
+
+    def if_alive(chosen: Rows, value: float) -> Array:
+        of_chosen = {n: v if np.ndim(v) == 0 else np.asarray(v)[chosen] for n, v in params.items()}
+        given = (*(column[chosen] for column in history),), {**of_chosen, name: value}
+        alive = mathematics.probability_alive(*given[0], **given[1])
+        expected = mathematics.expected_purchases(horizon, *given[0], discount_rate=discount_rate, **given[1])
+        return np.divide(expected, alive, out=np.zeros_like(expected), where=alive > 0)
+
+    return in_cells(if_alive, parameter) * mathematics.probability_alive(*history, **params, **{name: parameter})

@@ -97,7 +97,7 @@ class CovariateModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships
     >>> round(model.params_["purchase:web"], 3), round(model.standard_errors_["purchase:web"], 3)
     (1.162, 0.178)
     >>> model.expected_purchases(rfm, 52.0).round(3).tolist()
-    [0.185, 0.152, 1.212, 3.766, 0.279, 0.1, 1.151, 4.387]
+    [0.278, 0.44, 1.415, 4.003, 0.36, 0.34, 1.677, 5.141]
     """
 
     def __init__(
@@ -168,8 +168,7 @@ class CovariateModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships
         """
         history, own = self._read(rfm)
         self.process_._check_horizon(horizon)
-        function = self.process_._bound.expected_purchases
-        values = self._family.expected(function, horizon, *history, discount_rate=discount_rate, **own)
+        values = self._family.expected(self.process_._bound, horizon, *history, discount_rate=discount_rate, **own)
         return pd.Series(values, index=rfm.index, name="expected_purchases")
 
     def to_dict(self) -> dict[str, Any]:
@@ -251,7 +250,7 @@ def _merge(history: tuple[Array, ...], values: Array, weight: Array) -> tuple[Pa
     rows = np.column_stack([*history, values])[weight > 0]
     merged = pd.Series(weight[weight > 0]).groupby(list(rows.T), sort=True).sum()
     x, t_x, T, *columns = (merged.index.get_level_values(level).to_numpy() for level in range(rows.shape[1]))
-    patterns = Patterns(x=x, t_x=t_x, T=T, weight=merged.to_numpy())
+    patterns = Patterns(x=x, t_x=t_x, T=T, weight=np.asarray(merged, dtype=float))
     return patterns, np.stack(columns, axis=1) if columns else np.empty((len(x), 0))
 
 

@@ -90,8 +90,8 @@ def objective(
             value += float(weight @ each.value)
             for column, at, slope in zip(columns, designs.positions, each.slopes, strict=True):
                 gradient[at] += column.T @ (weight * slope)
-            for at, j, m in blocks:
-                hessian[at] += columns[j].T @ ((weight * each.bends[j, m])[:, None] * columns[m])
+            for block, j, m in blocks:
+                hessian[block] += columns[j].T @ ((weight * each.bends[j, m])[:, None] * columns[m])
         return value, gradient, hessian
 
     return evaluate
