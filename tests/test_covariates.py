@@ -87,7 +87,7 @@ def shop(name, n, *, seed=1, **settings):
 @pytest.fixture(scope="module", params=SHOPS)
 def fitted(request):
     """Return the name, a shop with a future, and the model that generated it, fitted."""
-    rfm = shop(request.param, 3_000, horizon=10)
+    rfm = shop(request.param, 2_000, horizon=10)
     return request.param, rfm, CovariateModel(SHOPS[request.param][0], **COVARIATES).fit(rfm)
 
 
@@ -201,7 +201,7 @@ def test_what_follows_is_predicted_for_each_group(fitted):
 @pytest.mark.parametrize("discount_rate", [0.0, 0.01])
 def test_each_customer_is_predicted_with_parameters_of_its_own(fitted, discount_rate):
     name, rfm, model = fitted
-    few = rfm.sort_values("age").iloc[[0, 1, 1500, 2000, 2999]]
+    few = rfm.sort_values("age").iloc[[0, 1, 700, 1400, 1999]]
     plain, params = model.process_, model.params_
     base = {parameter: params[parameter] for parameter in plain.params_}
     own = own_parameters(name, few, params, base, centre=list(model.covariate_means_.values())[:2])
