@@ -1,6 +1,7 @@
 """What each customer is worth: purchase processes, spend, and customer lifetime value."""
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
+from crm_ml.clv.covariates import CovariateModel
 from crm_ml.clv.diagnostics.tracking import weekly_purchases
 from crm_ml.clv.model import CLVModel
 from crm_ml.clv.processes import (
@@ -11,7 +12,7 @@ from crm_ml.clv.processes import (
     ModifiedBetaGeoModel,
     ParetoNBDModel,
 )
-from crm_ml.clv.spend import GammaGammaModel
+from crm_ml.clv.spend import GammaGammaModel, SpendRegression
 from crm_ml.clv.summary import rfm_summary
 
 __all__ = [
@@ -19,12 +20,14 @@ __all__ = [
     "BetaGeoCNBDModel",
     "BetaGeoModel",
     "CLVModel",
+    "CovariateModel",
     "GammaGammaModel",
     "LifetimesBaseline",
     "ModifiedBetaGeoCNBDModel",
     "ModifiedBetaGeoModel",
     "ParetoNBDModel",
     "SpendRateBaseline",
+    "SpendRegression",
     "rfm_summary",
     "weekly_purchases",
 ]

@@ -6,6 +6,8 @@ The field's names and the paper's symbols: ``frequency`` = x, ``recency`` = t_x,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +23,7 @@ from crm_ml.errors import (
 )
 
 __all__ = [
+    "check_covariates",
     "check_fitted",
     "check_histories",
     "check_log_gaps",
@@ -39,6 +42,7 @@ Array = NDArray[np.float64]
 _FRAME = "Purchase histories"
 _REMEDY = "crm_ml.clv.rfm_summary makes a frame that obeys this."
 _STRETCH = 32_768
+_KNOWN = "A covariate is one finite number per customer: fill it in, or leave these customers out."
 _COUNTED = (
     "Number each customer's opportunities 1, 2, … after the first purchase; count those taken, and note the last."
 )
@@ -172,6 +176,22 @@ def check_spend(rfm: pd.DataFrame) -> tuple[Array, Array]:
     x, mean_spend = _column(rfm, "frequency"), _column(rfm, "monetary_value")
     _forbid((x < 0) | (x != np.floor(x)), "`frequency` must be a whole number of repeat purchases, 0 or more.")
     return x, mean_spend
+
+
+def check_covariates(rfm: pd.DataFrame, names: Sequence[str]) -> Array:
+    """Take covariates out of a frame, one per column, in the order of their names.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing, not numeric or not finite.
+
+    Examples
+    --------
+    >>> check_covariates(pd.DataFrame({"age": [30, 41], "web": [True, False]}), ["web", "age"]).tolist()
+    [[1.0, 30.0], [0.0, 41.0]]
+    """
+    return np.stack([_column(rfm, name, _KNOWN) for name in names], axis=1) if names else np.empty((len(rfm), 0))
 
 
 def check_weights(weights: ArrayLike | None, n_customers: int) -> Array:

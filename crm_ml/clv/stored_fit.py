@@ -54,8 +54,10 @@ class StoredFit:
         }
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any], *, model: str, names: Sequence[str]) -> StoredFit:
-        """Restore from `to_dict`.
+    def from_dict(
+        cls, stored: Mapping[str, Any], *, model: str, names: Sequence[str], signed: Sequence[str] = ()
+    ) -> StoredFit:
+        """Restore from `to_dict`; the parameters in ``names`` must be positive, those in ``signed`` need not.
 
         Raises
         ------
@@ -67,12 +69,13 @@ class StoredFit:
                 f"A stored {model} must say so; this one says {stored.get('model')!r}.\n"
                 "Load it with the class that stored it."
             )
+        everything = [*names, *signed]
         try:
             fit = cls(
-                params={name: float(stored["params"][name]) for name in names},
+                params={name: float(stored["params"][name]) for name in everything},
                 standard_errors={
                     name: np.inf if stored["standard_errors"][name] is None else float(stored["standard_errors"][name])
-                    for name in names
+                    for name in everything
                 },
                 log_likelihood=float(stored["log_likelihood"]),
                 log_covariance=np.array(stored["log_covariance"], dtype=float),
@@ -82,8 +85,9 @@ class StoredFit:
             raise ModelError(
                 f"A stored {model} must hold its estimates; reading them: {error!r}.\nStore the model again."
             ) from error
-        values = np.array(list(fit.params.values()))
-        if fit.log_covariance.shape != (len(names), len(names)) or not np.all(np.isfinite(values) & (values > 0)):
+        values, n = np.array(list(fit.params.values())), len(everything)
+        sound = np.isfinite(values) & ((values > 0) | (np.arange(n) >= len(names)))
+        if fit.log_covariance.shape != (n, n) or not sound.all():
             raise ModelError(
                 f"A stored {model} must hold positive parameters {list(names)} and their covariance.\n"
                 "Store the model again."

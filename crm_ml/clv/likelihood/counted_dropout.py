@@ -23,7 +23,7 @@ from scipy.special import expit, logsumexp
 
 from crm_ml.clv.likelihood.patterns import Patterns
 
-__all__ = ["left_terms", "log_odds_left"]
+__all__ = ["left_derivatives", "left_terms", "log_odds_left"]
 
 Array = NDArray[np.float64]
 
@@ -108,16 +108,11 @@ def _log_departure(
 def left_terms(patterns: Patterns, alpha: float, beta: float, gamma: float, delta: float) -> tuple[float, Array, Array]:
     """Sum log(1 + exp(u)) over all patterns, u the log-odds of having left, with gradient and Hessian.
 
-    Derivatives are by log(alpha, beta, gamma, delta). Those of u are moments over the last opportunity alive:
-    means of the slopes of a term's logarithm, and their covariance.
+    Derivatives are by log(alpha, beta, gamma, delta).
     """
     value, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
-    params = tuple(np.full((1, 1), value) for value in (alpha, beta, gamma, delta))
-    for rows, last, inside in _departures(patterns.t_x, patterns.T):
-        x = patterns.x[rows, None]
-        log_terms = _log_departure(last, inside, x, *params)
-        u = logsumexp(log_terms, axis=1)
-        slopes, bends = _departure_derivatives(last, np.exp(log_terms - u[:, None]), x, alpha, beta, gamma, delta)
+    params = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
+    for rows, u, slopes, bends in left_derivatives(patterns.x, patterns.t_x, patterns.T, **params):
         customers = patterns.weight[rows]
         pull, spread = customers * expit(u), customers * expit(u) * expit(-u)
         value += float(customers @ np.logaddexp(0.0, u))
@@ -126,8 +121,38 @@ def left_terms(patterns: Patterns, alpha: float, beta: float, gamma: float, delt
     return value, gradient, hessian
 
 
+def left_derivatives(
+    x: Array, t_x: Array, n: Array, *, alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike, delta: ArrayLike
+) -> Iterator[tuple[NDArray[np.intp], Array, Array, Array]]:
+    """Log-odds of having left with their derivatives by log(alpha, beta, gamma, delta), chunk by chunk.
+
+    They are moments over the last opportunity alive: means of the slopes of a term's logarithm, and their
+    covariance.
+
+    Parameters
+    ----------
+    x, t_x, n : ndarray of shape (n_customers,)
+    alpha, beta, gamma, delta : array_like, broadcastable
+
+    Yields
+    ------
+    rows : ndarray of shape (n_chunk,)
+        Customers with a silence, each once.
+    u : ndarray of shape (n_chunk,)
+    slopes : ndarray of shape (4, n_chunk)
+    bends : ndarray of shape (4, 4, n_chunk)
+    """
+    values = (np.asarray(value, dtype=float) for value in (alpha, beta, gamma, delta))
+    x, t_x, n, *params = np.broadcast_arrays(x, t_x, n, *values)
+    for rows, last, inside in _departures(t_x, n):
+        own = tuple(column[rows, None] for column in (x, *params))
+        log_terms = _log_departure(last, inside, *own)
+        u = logsumexp(log_terms, axis=1)
+        yield rows, u, *_departure_derivatives(last, np.exp(log_terms - u[:, None]), *own)
+
+
 def _departure_derivatives(
-    last: Array, weight: Array, x: Array, alpha: float, beta: float, gamma: float, delta: float
+    last: Array, weight: Array, x: Array, alpha: Array, beta: Array, gamma: Array, delta: Array
 ) -> tuple[Array, Array]:
     """First and second derivatives of the log-odds by the log parameters, (4, n) and (4, 4, n)."""
     parts = np.stack([alpha + beta + last, beta + (last - x), gamma + delta + last + 1.0, delta + last])
@@ -141,6 +166,7 @@ def _departure_derivatives(
     off = at_last - slopes[:, :, None]
     bends = np.einsum("inz,jnz->ijn", off * weight, off)
     squares = (np.cumsum(inverse * inverse, axis=2) * weight).sum(axis=2)
+    alpha, beta, gamma, delta = (value[:, 0] for value in (alpha, beta, gamma, delta))
     bends[0, 0] += slopes[0] - alpha * alpha * squares[0]
     bends[1, 1] += slopes[1] - beta * beta * (squares[0] - squares[1])
     bends[2, 2] += slopes[2] - 1.0 - gamma * gamma * squares[2]

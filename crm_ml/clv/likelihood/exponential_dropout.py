@@ -16,6 +16,8 @@ in; discounted purchases: Fader, Hardie and Lee (2005), RFM and CLV, Journal of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, exprel
@@ -23,7 +25,7 @@ from scipy.special import expit, exprel
 from crm_ml.clv.likelihood.log_concave import EXACT_NODES, log_integral, quadrature
 from crm_ml.clv.likelihood.patterns import Patterns
 
-__all__ = ["discounted_lifetime", "left_terms", "log_odds_left"]
+__all__ = ["discounted_lifetime", "left_derivatives", "left_terms", "log_odds_left"]
 
 Array = NDArray[np.float64]
 
@@ -103,19 +105,11 @@ def _log_leaving_factor(x: Array, t_x: Array, T: Array, r: Array, alpha: Array, 
 def left_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: float) -> tuple[float, Array, Array]:
     """Sum log(1 + exp(u)) over all patterns, u the log-odds of having left, with gradient and Hessian.
 
-    Derivatives are by log(r, alpha, s, beta). Those of u are moments over the time of leaving: means of the
-    slopes of the integrand's logarithm, and their covariance.
+    Derivatives are by log(r, alpha, s, beta).
     """
-    columns = np.broadcast_arrays(patterns.x, patterns.t_x, patterns.T, r, alpha, s, beta)
-    high, peak, shape = _leaving(*columns)
-    factor = _log_leaving_factor(*columns)
     value, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
-    for rows, z, weight, total in quadrature(_log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape):
-        x, t_x, T = (column[rows, None] for column in (patterns.x, patterns.t_x, patterns.T))
-        other = np.log1p(shape[2][rows, None] * np.expm1(z))
-        since = (z, other) if alpha <= beta else (other, z)
-        u = factor[rows] + total
-        slopes, bends = _leaving_derivatives(x, t_x, T, weight, since, r, alpha, s, beta)
+    params = {"r": r, "alpha": alpha, "s": s, "beta": beta}
+    for rows, u, slopes, bends in left_derivatives(patterns.x, patterns.t_x, patterns.T, **params):
         customers = patterns.weight[rows]
         pull, spread = customers * expit(u), customers * expit(u) * expit(-u)
         value += float(customers @ np.logaddexp(0.0, u))
@@ -124,16 +118,48 @@ def left_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: float
     return value, gradient, hessian
 
 
+def left_derivatives(
+    x: Array, t_x: Array, T: Array, *, r: ArrayLike, alpha: ArrayLike, s: ArrayLike, beta: ArrayLike
+) -> Iterator[tuple[NDArray[np.intp], Array, Array, Array]]:
+    """Log-odds of having left with their derivatives by log(r, alpha, s, beta), chunk by chunk.
+
+    They are moments over the time of leaving: means of the slopes of the integrand's logarithm, and their
+    covariance.
+
+    Parameters
+    ----------
+    x, t_x, T : ndarray of shape (n,)
+    r, alpha, s, beta : array_like, broadcastable
+
+    Yields
+    ------
+    rows : ndarray of shape (n_chunk,)
+        Customers with a silence, each once.
+    u : ndarray of shape (n_chunk,)
+    slopes : ndarray of shape (4, n_chunk)
+    bends : ndarray of shape (4, 4, n_chunk)
+    """
+    columns = np.broadcast_arrays(x, t_x, T, *(np.asarray(value, dtype=float) for value in (r, alpha, s, beta)))
+    high, peak, shape = _leaving(*columns)
+    factor = _log_leaving_factor(*columns)
+    for rows, z, weight, total in quadrature(_log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape):
+        own = tuple(column[rows, None] for column in columns)
+        other = np.log1p(shape[2][rows, None] * np.expm1(z))
+        slow = own[4] <= own[6]
+        since = np.where(slow, z, other), np.where(slow, other, z)
+        yield rows, factor[rows] + total, *_leaving_derivatives(weight, since, *own)
+
+
 def _leaving_derivatives(
+    weight: Array,
+    since: tuple[Array, Array],
     x: Array,
     t_x: Array,
     T: Array,
-    weight: Array,
-    since: tuple[Array, Array],
-    r: float,
-    alpha: float,
-    s: float,
-    beta: float,
+    r: Array,
+    alpha: Array,
+    s: Array,
+    beta: Array,
 ) -> tuple[Array, Array]:
     """First and second derivatives of the log-odds by the log parameters, (4, n) and (4, 4, n).
 
@@ -149,12 +175,10 @@ def _leaving_derivatives(
     bends = np.einsum("inz,jnz->ijn", off * weight, off)
     bends[0, 0] += slopes[0]
     bends[2, 2] += slopes[2] - 1.0
-    cross_alpha = r * ((p_T - p) * weight).sum(axis=1)
-    cross_beta = s * ((q_T - q) * weight).sum(axis=1)
-    bends[0, 1] += cross_alpha
-    bends[1, 0] += cross_alpha
-    bends[2, 3] += cross_beta
-    bends[3, 2] += cross_beta
+    for i, shape, change in ((0, r, p_T - p), (2, s, q_T - q)):
+        cross = (shape * change * weight).sum(axis=1)
+        bends[i, i + 1] += cross
+        bends[i + 1, i] += cross
     bends[1, 1] += ((r + x) * (p_T * (1.0 - p_T) - p * (1.0 - p)) * weight).sum(axis=1)
     bends[3, 3] += ((s * q_T * (1.0 - q_T) - (s + 1.0) * q * (1.0 - q)) * weight).sum(axis=1)
     return slopes, bends

@@ -85,12 +85,13 @@ def stage_weights(shape: Array, q: Array, *, k: int) -> Array:
     return np.asarray(weights / weights.sum(axis=0))
 
 
-def stage_sum(x: Array, t_x: Array, T: Array, *, k: int, r: float, alpha: float) -> StageSum:
+def stage_sum(x: Array, t_x: Array, T: Array, *, k: int, r: float | Array, alpha: float | Array) -> StageSum:
     """Return `log_stage_sum` of histories with its derivatives.
 
     Parameters
     ----------
     x, t_x, T : ndarray of shape (n,)
+    r, alpha : float or ndarray of shape (n,)
     """
     shape, q, share = r + k * x, (T - t_x) / (alpha + T), alpha / (alpha + T)
     term, rise, rise_slope = np.ones_like(q), np.zeros_like(q), np.zeros_like(q)

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from crm_ml.clv.likelihood.newton import FitResult, maximise
 from crm_ml.clv.rfm_frame import check_fitted, check_spend, check_weights, refuse_without_repeats
 from crm_ml.clv.spend import gamma_gamma
+from crm_ml.clv.spend.evidence import spend_evidence, spend_notes
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.uncertainty.bootstrap import Reweighted
 from crm_ml.errors import ConvergenceError
@@ -24,15 +25,17 @@ Array = NDArray[np.float64]
 
 _SCREEN_CUSTOMERS = 2_000
 """Starts are tried on a subsample where there are more than four times as many customers."""
+_REMEDY = "crm_ml.clv.SpendRegression lets spend follow frequency and covariates."
 
 
 class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """Gamma-Gamma: spend per purchase, varying around a mean of each customer's own.
 
-    Customers without a repeat purchase, or whose mean repeat spend is not positive, are left out of the fit,
-    counted in ``diagnostics_``, and predicted to spend the population mean. The model takes spend to be
-    independent of how often a customer buys; ``diagnostics_["frequency_spend_correlation"]`` says how far
-    the data agree.
+    Customers without a repeat purchase, or whose mean repeat spend is not positive (returns), are left out of the
+    fit, counted in ``diagnostics_``, and predicted to spend the population mean. A fit with q <= 1 is refused: its
+    population mean is infinite. The model takes spend to be independent of how often a customer buys;
+    ``diagnostics_["frequency_spend_correlation"]`` says how far the data agree, and from 0.2 on, if significant at
+    the 1 % level, ``notes`` say so: `SpendRegression` is the alternative.
 
     Attributes
     ----------
@@ -84,8 +87,9 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         refuse_without_repeats(int(used.sum()), len(rfm), what="a repeat purchase of positive mean spend")
         fit = _fit(x[used], m[used], weight[used])
         _refuse_infinite_mean(fit.params)
-        self._take(StoredFit.of(fit, notes=fit.notes))
-        self.diagnostics_ |= _evidence(x, m, weight)
+        evidence = spend_evidence(x, m, weight)
+        self._take(StoredFit.of(fit, notes=[*fit.notes, *spend_notes(evidence, remedy=_REMEDY)]))
+        self.diagnostics_ |= evidence
         return self
 
     def expected_spend(self, rfm: pd.DataFrame) -> pd.Series:
@@ -178,22 +182,3 @@ def _refuse_infinite_mean(params: Mapping[str, float]) -> None:
             f"Expected spend is finite only for q > 1; the fit has q = {params['q']:.3g}.\n"
             "A few customers spend too much for this model: look at the largest amounts, or cap them."
         )
-
-
-def _evidence(x: Array, m: Array, weight: Array) -> dict[str, float | None]:
-    repeat, positive = x > 0, m > 0
-    used = _telling(x, m, weight)
-    return {
-        "customers": float(weight[used].sum()),
-        "customers_without_repeat_spend": float(weight[~repeat].sum()),
-        "customers_with_nonpositive_spend": float(weight[repeat & ~positive].sum()),
-        "frequency_spend_correlation": _correlation(x[used], m[used], weight[used]),
-    }
-
-
-def _correlation(x: Array, y: Array, weight: Array) -> float | None:
-    """Weighted Pearson correlation; None where one side does not vary."""
-    share = weight / weight.sum()
-    x, y = x - share @ x, y - share @ y
-    spread = float(np.sqrt((share @ x**2) * (share @ y**2)))
-    return float(share @ (x * y)) / spread if spread > 1e-12 * max(1.0, float(np.abs(y).max())) else None
