@@ -1,6 +1,11 @@
 """What each customer is worth: purchase processes, spend, and customer lifetime value."""
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
+from crm_ml.clv.diagnostics.history import alive_history
+from crm_ml.clv.diagnostics.holdout import holdout_by_frequency
+from crm_ml.clv.diagnostics.interpurchase import interpurchase_times
+from crm_ml.clv.diagnostics.matrices import expected_purchases_matrix, probability_alive_matrix
+from crm_ml.clv.diagnostics.spend import spend_distribution
 from crm_ml.clv.diagnostics.tracking import weekly_purchases
 from crm_ml.clv.model import CLVModel
 from crm_ml.clv.processes import (
@@ -25,6 +30,12 @@ __all__ = [
     "ModifiedBetaGeoModel",
     "ParetoNBDModel",
     "SpendRateBaseline",
+    "alive_history",
+    "expected_purchases_matrix",
+    "holdout_by_frequency",
+    "interpurchase_times",
+    "probability_alive_matrix",
     "rfm_summary",
+    "spend_distribution",
     "weekly_purchases",
 ]
