@@ -1,8 +1,8 @@
 """What each customer is worth: purchase processes, spend, and customer lifetime value."""
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
+from crm_ml.clv.diagnostics.by_frequency import customers_by_frequency, holdout_by_frequency
 from crm_ml.clv.diagnostics.history import alive_history
-from crm_ml.clv.diagnostics.holdout import holdout_by_frequency
 from crm_ml.clv.diagnostics.interpurchase import interpurchase_times
 from crm_ml.clv.diagnostics.matrices import expected_purchases_matrix, probability_alive_matrix
 from crm_ml.clv.diagnostics.spend import spend_distribution
@@ -31,6 +31,7 @@ __all__ = [
     "ParetoNBDModel",
     "SpendRateBaseline",
     "alive_history",
+    "customers_by_frequency",
     "expected_purchases_matrix",
     "holdout_by_frequency",
     "interpurchase_times",

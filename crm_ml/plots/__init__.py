@@ -5,6 +5,7 @@ from crm_ml.plots.display import Display
 from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay, GainsDisplay
 from crm_ml.plots.purchase_process import (
     AliveHistoryDisplay,
+    CustomersDisplay,
     DistributionDisplay,
     HoldoutDisplay,
     MatrixDisplay,
@@ -18,6 +19,7 @@ __all__ = [
     "BacktestDisplay",
     "CalibrationDisplay",
     "ConcentrationDisplay",
+    "CustomersDisplay",
     "Display",
     "DistributionDisplay",
     "FrontierDisplay",

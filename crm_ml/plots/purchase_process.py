@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from crm_ml.plots.bars import paired_bars
 from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
     INK,
@@ -30,10 +31,49 @@ from crm_ml.plots.style import (
     short_number,
 )
 
-__all__ = ["AliveHistoryDisplay", "DistributionDisplay", "HoldoutDisplay", "MatrixDisplay"]
+__all__ = ["AliveHistoryDisplay", "CustomersDisplay", "DistributionDisplay", "HoldoutDisplay", "MatrixDisplay"]
 
 DASHES = (0, (5, 1.6))
 SHADES = LinearSegmentedColormap.from_list("shades", ["#f4f7fa", PALE, PRIMARY, "#06294b"])
+
+
+class CustomersDisplay(Display):
+    """How many customers made how many repeat purchases, actual and expected.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame
+        One row per group, indexed by its name (such as ``"7+"``): `actual` and `expected` number of customers.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> groups = pd.DataFrame({"actual": [1411, 439], "expected": [1390.4, 459.6]}, index=["0", "1+"])
+    >>> [round(float(bar.get_width()), 1) for bar in CustomersDisplay(groups).plot().ax_.patches]
+    [1411.0, 439.0, 1390.4, 459.6]
+    """
+
+    def __init__(self, groups: pd.DataFrame) -> None:
+        require_columns(groups, ("actual", "expected"), what="groups of customers")
+        self.groups = groups
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw two bars per group, in the order of the frame."""
+        ax = new_axes(height_inches=0.8 + 0.36 * len(self.groups)) if ax is None else ax
+        ax.set_ylabel("repeat purchases")
+        paired_bars(
+            ax,
+            [str(name) for name in self.groups.index],
+            upper=("actual customers", self.groups["actual"].to_numpy()),
+            lower=("expected", self.groups["expected"].to_numpy()),
+            write="{:,.0f}".format,
+        )
+        self.ax_, self.figure_ = ax, figure_of(ax)
+        return self
 
 
 class HoldoutDisplay(Display):
@@ -170,8 +210,8 @@ class AliveHistoryDisplay(Display):
         ax = new_axes(height_inches=2.6) if ax is None else ax
         days = self.history.index.to_numpy()
         bought = days[self.history["purchased"].to_numpy()]
-        ax.vlines(bought, 0, 1, color=SECONDARY, linewidth=1.1, linestyle=(0, (2, 2)), label="purchase")
         ax.plot(days, self.history["probability_alive"].to_numpy(), color=PRIMARY, linewidth=1.8, label="P(alive)")
+        ax.vlines(bought, 0, 1, color=SECONDARY, linewidth=1.1, linestyle=(0, (2, 2)), zorder=1, label="purchase")
         locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -198,8 +238,6 @@ class DistributionDisplay(Display):
         What is counted, such as ``"gaps"``.
     currency : str, default ""
         Sign before the ends of the bins, where they are money.
-    scale : {"linear", "log"}, default "linear"
-        Of the counts; the logarithm shows a tail.
 
     Raises
     ------
@@ -209,10 +247,10 @@ class DistributionDisplay(Display):
     Examples
     --------
     >>> bins = pd.DataFrame({"above": [0.0, 7.0, 14.0], "up_to": [7.0, 14.0, float("inf")],
-    ...                      "actual": [12, 5, 2], "expected": [11.0, 6.5, 1.5]})
+    ...                      "actual": [12, 5, 2], "expected": [11.0, 6.5, 2.8]})
     >>> display = DistributionDisplay(bins, quantity="days between purchases", counted="gaps").plot()
     >>> [int(bar.get_height()) for bar in display.ax_.patches], display.ax_.texts[0].get_text()
-    ([12, 5], 'beyond 14: actual 2, expected 1.5')
+    ([12, 5], 'beyond 14: actual 2, expected 3')
     """
 
     def __init__(
@@ -222,14 +260,12 @@ class DistributionDisplay(Display):
         quantity: str,
         counted: str,
         currency: str = "",
-        scale: Literal["linear", "log"] = "linear",
     ) -> None:
         require_columns(bins, ("above", "up_to", "actual", "expected"), what="bins")
         self.bins = bins
         self.quantity = quantity
         self.counted = counted
         self.currency = currency
-        self.scale = scale
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the bins that end, and write the numbers of the one that does not."""
@@ -240,15 +276,14 @@ class DistributionDisplay(Display):
         ax.bar(above, closed["actual"].to_numpy(), width=up_to - above, align="edge", label="actual", **fill)
         middle, expected = (above + up_to) / 2, closed["expected"].to_numpy()
         ax.plot(middle, expected, "o-", color=SECONDARY, linewidth=1.6, markersize=2.8, label="expected")
-        ax.set_yscale(self.scale)
         ax.set(xlim=(0, up_to[-1]), xlabel=self.quantity, ylabel=self.counted)
         ax.xaxis.set_major_formatter(number_axis(self.currency))
         ax.yaxis.set_major_formatter(number_axis())
         for row in self.bins[~np.isfinite(self.bins["up_to"])].itertuples():
             end = short_number(row.above, prefix=self.currency)
-            text = f"beyond {end}: actual {row.actual:,.0f}, expected {short_number(row.expected)}"
+            text = f"beyond {end}: actual {row.actual:,.0f}, expected {row.expected:,.0f}"
             ax.text(0.99, 0.98, text, transform=ax.transAxes, ha="right", va="top", size=SMALL_TEXT_SIZE, color=MUTED)
-        key(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+        key(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, reverse=True)
         dress(ax)
         self.ax_, self.figure_ = ax, figure_of(ax)
         return self
