@@ -2,6 +2,11 @@
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
 from crm_ml.clv.covariates import CovariateModel
+from crm_ml.clv.diagnostics.by_frequency import customers_by_frequency, holdout_by_frequency
+from crm_ml.clv.diagnostics.history import alive_history
+from crm_ml.clv.diagnostics.interpurchase import interpurchase_times
+from crm_ml.clv.diagnostics.matrices import expected_purchases_matrix, probability_alive_matrix
+from crm_ml.clv.diagnostics.spend import spend_distribution
 from crm_ml.clv.diagnostics.tracking import weekly_purchases
 from crm_ml.clv.model import CLVModel
 from crm_ml.clv.processes import (
@@ -28,6 +33,13 @@ __all__ = [
     "ParetoNBDModel",
     "SpendRateBaseline",
     "SpendRegression",
+    "alive_history",
+    "customers_by_frequency",
+    "expected_purchases_matrix",
+    "holdout_by_frequency",
+    "interpurchase_times",
+    "probability_alive_matrix",
     "rfm_summary",
+    "spend_distribution",
     "weekly_purchases",
 ]

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
+from crm_ml.clv.diagnostics.tracking import expected_repeat_purchases
 from crm_ml.clv.processes import BetaGeoModel
 from crm_ml.clv.rfm_frame import check_fitted, check_positive, check_spend
 from crm_ml.clv.spend import GammaGammaModel
@@ -186,11 +187,7 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         ndarray of shape (n_times,)
         """
         check_fitted(self, "process_")
-        births, customers = np.unique(np.asarray(birth_days_before, dtype=float), return_counts=True)
-        ages = np.maximum(births[None, :] + np.asarray(days, dtype=float)[:, None], 0.0)
-        distinct, member = np.unique(ages, return_inverse=True)
-        per_customer = self.process_.expected_purchases_new_customer(distinct / days_per_unit(self.process_.time_unit_))
-        return np.asarray((per_customer[member.reshape(ages.shape)] * customers).sum(axis=1))
+        return expected_repeat_purchases(self.process_, birth_days_before, days)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as numbers and words fit for JSON; no customer is in it."""

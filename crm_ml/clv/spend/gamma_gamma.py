@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, polygamma
+from scipy.special import betainc, gammaln, polygamma
 
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
@@ -24,6 +24,7 @@ __all__ = [
     "log_upper",
     "objective",
     "population_mean",
+    "probability_of_spend_up_to",
     "starts",
 ]
 
@@ -106,6 +107,22 @@ def population_mean(*, p: float, q: float, gamma: float) -> float:
     35.22
     """
     return p * gamma / (q - 1.0) if q > 1.0 else float("inf")
+
+
+def probability_of_spend_up_to(m: ArrayLike, x: ArrayLike, *, p: float, q: float, gamma: float) -> Array:
+    """Probability that a customer's mean over ``x`` repeat purchases is at most ``m``, which may be infinite.
+
+    The total z = x m is Gamma(p x, nu) with nu ~ Gamma(q, gamma), so z / (gamma + z) ~ Beta(p x, q).
+
+    Examples
+    --------
+    With p = q = 1 and one purchase it is m / (gamma + m):
+
+    >>> probability_of_spend_up_to([0.0, 3.0, np.inf], 1, p=1.0, q=1.0, gamma=1.0).round(6).tolist()
+    [0.0, 0.75, 1.0]
+    """
+    m, x = np.asarray(m, dtype=float), np.asarray(x, dtype=float)
+    return np.asarray(betainc(p * x, q, -np.expm1(-np.log1p(x * m / gamma))))
 
 
 def expected_spend(x: ArrayLike, m: ArrayLike, *, p: float, q: float, gamma: float) -> Array:
