@@ -2,6 +2,7 @@
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
 from crm_ml.clv.diagnostics.tracking import weekly_purchases
+from crm_ml.clv.interop import from_lifetimes, to_lifetimes
 from crm_ml.clv.model import CLVModel
 from crm_ml.clv.processes import (
     BetaGeoBetaBinomModel,
@@ -25,6 +26,8 @@ __all__ = [
     "ModifiedBetaGeoModel",
     "ParetoNBDModel",
     "SpendRateBaseline",
+    "from_lifetimes",
     "rfm_summary",
+    "to_lifetimes",
     "weekly_purchases",
 ]
