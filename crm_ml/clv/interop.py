@@ -79,8 +79,8 @@ def from_lifetimes(fitter: Any, *, time_unit: TimeUnit = "D") -> PurchaseProcess
     >>> fitter = import_lifetimes().BetaGeoFitter()
     >>> fitter.params_ = pd.Series({"r": 0.242594, "alpha": 4.413602, "a": 0.792922, "b": 2.425907})
     >>> model = from_lifetimes(fitter, time_unit="W")
-    >>> model.expected_purchases_new_customer([32.0, 78.0]).round(4).tolist()  # Hardie's spreadsheet
-    [1.0437, 1.8576]
+    >>> model.expected_purchases_new_customer([1.0, 32.0]).round(4).tolist()  # Hardie's spreadsheet
+    [0.0532, 1.0437]
     """
     kind = type(fitter).__name__
     if kind not in _MODELS:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, expit, gammaln, ndtr
+from scipy.special import betaincinv, expit, ndtr
 from scipy.stats import binom
 
 from crm_ml.clv.likelihood.counted_dropout import left_terms, log_odds_left
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, log_choice, trigamma_rise
 from crm_ml.clv.processes.geometric_dropout import dropout_grid
 from crm_ml.clv.uncertainty.interval import Futures
 
@@ -188,10 +188,10 @@ def probability_of_count(count: ArrayLike, n: int, *, alpha: float, beta: float,
     count = np.asarray(count, dtype=float)[..., None]
     last = np.arange(n + 1.0)
     possible = np.where(last >= count, last, count)
-    ways = gammaln(possible + 1.0) - gammaln(count + 1.0) - gammaln(possible - count + 1.0)
-    left = np.log(gamma) + gammaln_rise(delta, last) - gammaln_rise(gamma + delta, last + 1.0)
-    left[n] = gammaln_rise(delta, n) - gammaln_rise(gamma + delta, n)
-    log_terms = np.where(last >= count, ways + _log_buying(count, possible, alpha, beta) + left, -np.inf)
+    taken = log_choice(alpha, count) + log_choice(beta, possible - count) - log_choice(alpha + beta, possible)
+    left = log_choice(delta, last) - log_choice(gamma + delta, last) + np.log(gamma / (gamma + delta + last))
+    left[n] = log_choice(delta, n) - log_choice(gamma + delta, n)
+    log_terms = np.where(last >= count, taken + left, -np.inf)
     return np.asarray(np.exp(log_terms).sum(axis=-1))
 
 

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, expit, gammaincinv, gammaln, xlogy
+from scipy.special import betainc, betaincc, expit, gammaincinv, gammaln, xlogy
 
 from crm_ml.clv.likelihood.beta_geo_objective import objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import gammaln_rise
+from crm_ml.clv.likelihood.rising import gammaln_rise, log_choice
 from crm_ml.clv.likelihood.silence import log_stage_sum, stage_weights
 from crm_ml.clv.processes import erlang_gaps
 from crm_ml.clv.processes.erlang_gaps import discounted_purchases_over_stages
@@ -200,12 +200,13 @@ def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, 
     0.5737864
     """
     n, t = np.broadcast_arrays(np.asarray(n, dtype=float), np.asarray(t, dtype=float))
-    log_stay = gammaln_rise(b, n) - gammaln_rise(a + b, n)
+    log_stay = log_choice(b, n) - log_choice(a + b, n)
     log_share = -np.log1p(alpha / np.where(t > 0, t, 1.0))
-    log_paced = gammaln_rise(r, n) - gammaln(n + 1.0) - r * np.log1p(t / alpha) + xlogy(n, t > 0) + n * log_share
+    log_paced = log_choice(r, n) - r * np.log1p(t / alpha) + xlogy(n, t > 0) + n * log_share
     some = np.maximum(n, 1.0)
     leave = np.exp(log_stay + np.log(a) - np.log(np.where(n > 0, b + n - 1.0, b)))
-    return np.asarray(np.exp(log_stay + log_paced) + np.where(n > 0, leave * betainc(some, r, t / (alpha + t)), 0.0))
+    reached = np.where(t < alpha, betainc(some, r, t / (alpha + t)), betaincc(r, some, alpha / (alpha + t)))
+    return np.asarray(np.exp(log_stay + log_paced) + np.where(n > 0, leave * reached, 0.0))
 
 
 def expected_purchases(

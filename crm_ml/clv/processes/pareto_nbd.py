@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, gammaincinv, gammaln
+from scipy.special import expit, gammaincinv
 
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime, left_terms, log_odds_left
 from crm_ml.clv.likelihood.log_concave import log_integral
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, log_choice, trigamma_rise
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
@@ -186,8 +186,8 @@ def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, 
     shape, n, t = n.shape, n.ravel(), t.ravel()
     seen = np.where(t > 0, t, 1.0)
     paced, left = seen / alpha, seen / beta
-    log_choice = gammaln_rise(r, n) - gammaln(n + 1.0)
-    staying = log_choice - n * np.log1p(1.0 / paced) - r * np.log1p(paced) - s * np.log1p(left)
+    ways = log_choice(r, n)
+    staying = ways - n * np.log1p(1.0 / paced) - r * np.log1p(paced) - s * np.log1p(left)
     linear, square = paced * (1.0 - r) + left * (n - s), paced * left * (r + s)
     size = np.abs(linear) + np.sqrt(linear * linear + 4.0 * square * (1.0 + n))
     peak = np.log(np.where(linear > 0.0, size / (2.0 * square), 2.0 * (1.0 + n) / size))
@@ -197,7 +197,7 @@ def probability_of_count(n: ArrayLike, t: ArrayLike, *, r: float, alpha: float, 
     total = log_integral(
         _log_count, _count_slope, low, np.zeros_like(n), peak, parameters, nodes_per_panel=_PEAKED_NODES
     )
-    leaving = log_choice + np.log(s * left) + total
+    leaving = ways + np.log(s * left) + total
     within = np.exp(np.logaddexp(staying, leaving)).reshape(shape)
     return np.asarray(np.where(t.reshape(shape) > 0, within, n.reshape(shape) == 0.0))
 
