@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 from pandas.testing import assert_series_equal
 
-from crm_ml.clv import BetaGeoBetaBinomModel, baselines
+from crm_ml.clv import BetaGeoBetaBinomModel, interop
 from crm_ml.clv.likelihood.patterns import compress
 from crm_ml.clv.processes import bg_bb
 from crm_ml.clv.uncertainty.interval import common_futures
@@ -385,7 +385,7 @@ def test_lifetimes_agrees_where_it_is_right():
     history = [frame[name].to_numpy() for name in ("frequency", "recency", "n_opportunities")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifetimes' own, on import
-        fitter = baselines._import_lifetimes().BetaGeoBetaBinomFitter()
+        fitter = interop.import_lifetimes().BetaGeoBetaBinomFitter()
     fitter.params_ = pd.Series(DONORS)
     expected = fitter.conditional_expected_number_of_purchases_up_to_time(10, *history)
     # lifetimes adds 1e-15 inside a logarithm

@@ -13,7 +13,7 @@ from clv_shops import cdnow_rfm
 from numpy.testing import assert_allclose
 from pandas.testing import assert_series_equal
 
-from crm_ml.clv import ParetoNBDModel, baselines
+from crm_ml.clv import ParetoNBDModel, interop
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime
 from crm_ml.clv.likelihood.patterns import compress
 from crm_ml.clv.processes import pareto_nbd
@@ -433,7 +433,7 @@ def test_lifetimes_agrees_where_it_is_right():
     x, t_x, T = (rfm[name].to_numpy(dtype=float) for name in ("frequency", "recency", "T"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifetimes' own, on import
-        fitter = baselines._import_lifetimes().ParetoNBDFitter()
+        fitter = interop.import_lifetimes().ParetoNBDFitter()
     fitter.params_ = pd.Series(CDNOW)
     alive = fitter.conditional_probability_alive(x, t_x, T)
     expected = fitter.conditional_expected_number_of_purchases_up_to_time(39.0, x, t_x, T)

@@ -8,6 +8,7 @@ from crm_ml.clv.diagnostics.interpurchase import interpurchase_times
 from crm_ml.clv.diagnostics.matrices import expected_purchases_matrix, probability_alive_matrix
 from crm_ml.clv.diagnostics.spend import spend_distribution
 from crm_ml.clv.diagnostics.tracking import weekly_purchases
+from crm_ml.clv.interop import from_lifetimes, to_lifetimes
 from crm_ml.clv.model import CLVModel
 from crm_ml.clv.processes import (
     BetaGeoBetaBinomModel,
@@ -36,10 +37,12 @@ __all__ = [
     "alive_history",
     "customers_by_frequency",
     "expected_purchases_matrix",
+    "from_lifetimes",
     "holdout_by_frequency",
     "interpurchase_times",
     "probability_alive_matrix",
     "rfm_summary",
     "spend_distribution",
+    "to_lifetimes",
     "weekly_purchases",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
+from crm_ml.clv.interop import import_lifetimes
 from crm_ml.clv.summary import rfm_summary
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
@@ -36,7 +37,7 @@ class LifetimesBaseline:
     def fit(self, log: CustomerLog, *, as_of: Moment) -> Self:
         """Fit on the log before `as_of`."""
         rfm = rfm_summary(log, as_of=as_of)
-        lifetimes = _import_lifetimes()
+        lifetimes = import_lifetimes()
         spent = rfm[(rfm["frequency"] > 0) & (rfm["monetary_value"] > 0)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's, of overflow within lifetimes' optimiser
@@ -54,14 +55,3 @@ class LifetimesBaseline:
             )
             spend = self.spend_.conditional_expected_average_profit(rfm["frequency"], rfm["monetary_value"])
         return pd.Series(np.asarray(purchases) * np.asarray(spend), index=rfm.index)
-
-
-def _import_lifetimes() -> Any:
-    """Import lifetimes and undo the pandas option its import sets, which pandas 3 deprecates."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The 'mode.chained_assignment' option is deprecated")
-        option = pd.get_option("mode.chained_assignment")
-        import lifetimes
-
-        pd.set_option("mode.chained_assignment", option)
-    return lifetimes

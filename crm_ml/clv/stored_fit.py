@@ -44,11 +44,11 @@ class StoredFit:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fit ready for JSON; an infinite standard error becomes None."""
+        """Return the fit ready for JSON; an infinite standard error or a missing likelihood becomes None."""
         return {
             "params": dict(self.params),
             "standard_errors": {n: v if np.isfinite(v) else None for n, v in self.standard_errors.items()},
-            "log_likelihood": self.log_likelihood,
+            "log_likelihood": self.log_likelihood if np.isfinite(self.log_likelihood) else None,
             "log_covariance": self.log_covariance.tolist(),
             "diagnostics": dict(self.diagnostics),
         }
@@ -73,11 +73,8 @@ class StoredFit:
         try:
             fit = cls(
                 params={name: float(stored["params"][name]) for name in everything},
-                standard_errors={
-                    name: np.inf if stored["standard_errors"][name] is None else float(stored["standard_errors"][name])
-                    for name in everything
-                },
-                log_likelihood=float(stored["log_likelihood"]),
+                standard_errors={name: _number(stored["standard_errors"][name], missing=np.inf) for name in everything},
+                log_likelihood=_number(stored["log_likelihood"], missing=np.nan),
                 log_covariance=np.array(stored["log_covariance"], dtype=float),
                 diagnostics=dict(stored["diagnostics"]),
             )
@@ -93,3 +90,7 @@ class StoredFit:
                 "Store the model again."
             )
         return fit
+
+
+def _number(stored: Any, *, missing: float) -> float:
+    return missing if stored is None else float(stored)

@@ -52,13 +52,13 @@ def read_only(*columns: Array) -> tuple[Array, ...]:
 
 
 @intrinsic
-def _bits(_context: Any, _number: Any) -> Any:  # noqa: ANN401  # numba's own types
+def _bits(_context: Any, _number: Any) -> Any:  # numba's own types
     """Return the 64 bits of a float64."""
     return types.int64(types.float64), lambda _c, builder, _s, args: builder.bitcast(args[0], ir.IntType(64))
 
 
 @intrinsic
-def _number(_context: Any, _bits: Any) -> Any:  # noqa: ANN401  # numba's own types
+def _number(_context: Any, _bits: Any) -> Any:  # numba's own types
     """Return the float64 with these 64 bits."""
     return types.float64(types.int64), lambda _c, builder, _s, args: builder.bitcast(args[0], ir.DoubleType())
 

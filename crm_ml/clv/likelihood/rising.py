@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln, zeta
 
-__all__ = ["CountSums", "digamma_rise", "gammaln_rise", "trigamma_rise"]
+__all__ = ["CountSums", "digamma_rise", "gammaln_rise", "log_choice", "trigamma_rise"]
 
 _STIRLING_FROM = 16.0
 _STEPS = 4_096
@@ -98,7 +98,7 @@ def gammaln_rise(z: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
     Parameters
     ----------
     z : array_like of float, > 0
-    n : array_like of float, >= 0
+    n : array_like of float, > -1
         Need not be whole.
 
     Examples
@@ -112,6 +112,26 @@ def gammaln_rise(z: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
         (large - 0.5) * np.log1p(n / large) + n * (np.log(large + n) - 1.0) + (_stirling(large + n) - _stirling(large))
     )
     return np.asarray(np.where(z >= _STIRLING_FROM, by_series, gammaln(z + n) - gammaln(z)))
+
+
+def log_choice(z: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
+    """Logarithm of the rising factorial over the factorial, (z)_n / n!: the coefficient of a negative binomial.
+
+    The two halves of it grow like n log n and cancel, so the smaller of z and n + 1 is raised from the larger.
+
+    Parameters
+    ----------
+    z : array_like of float, > 0
+    n : array_like of float, >= 0
+
+    Examples
+    --------
+    >>> float(np.exp(log_choice(3.0, 2.0)).round(9))  # 3 * 4 / 2
+    6.0
+    """
+    z, n = np.broadcast_arrays(np.asarray(z, dtype=float), np.asarray(n, dtype=float))
+    most, least = np.maximum(z, n + 1.0), np.minimum(z, n + 1.0)
+    return np.asarray(gammaln_rise(most, least - 1.0) - gammaln(least))
 
 
 def digamma_rise(z: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:

@@ -22,9 +22,9 @@ from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincc, gammaln, xlogy
+from scipy.special import betainc, betaincc, xlogy
 
-from crm_ml.clv.likelihood.rising import gammaln_rise
+from crm_ml.clv.likelihood.rising import log_choice
 from crm_ml.clv.processes.geometric_dropout import through_cells
 
 __all__ = ["discounted_purchases_over_stages", "purchases_while_alive"]
@@ -75,12 +75,7 @@ def _reached(reach: Array, *, k: int, stage: int, shape: float) -> Array:
     """P(M >= n k - stage) for n = 1, 2, ...: the last one and the probabilities of single counts, added up."""
     counts = np.arange(k - stage, _TERMS * k - stage)
     share = reach / (1.0 + reach)
-    log_single = (
-        gammaln_rise(shape, counts)
-        - gammaln(counts + 1.0)
-        - shape * np.log1p(reach)[:, None]
-        + counts * xlogy(1.0, share)[:, None]
-    )
+    log_single = log_choice(shape, counts) - shape * np.log1p(reach)[:, None] + counts * xlogy(1.0, share)[:, None]
     end = counts[-1] + 1.0
     last = np.where(reach < 1.0, betainc(end, shape, share), betaincc(shape, end, 1.0 / (1.0 + reach)))
     added = np.cumsum(np.column_stack([last, np.exp(log_single)[:, ::-1]]), axis=1)

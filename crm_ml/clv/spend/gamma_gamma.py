@@ -48,11 +48,7 @@ def log_likelihood(x: ArrayLike, m: ArrayLike, *, p: float, q: float, gamma: flo
     x, m = np.asarray(x, dtype=float), np.asarray(m, dtype=float)
     total = m * x
     return np.asarray(
-        gammaln_rise(q, p * x)
-        - gammaln(p * x)
-        - q * np.log1p(total / gamma)
-        - p * x * np.log1p(gamma / total)
-        - np.log(m)
+        gammaln_rise(p * x, q) - gammaln(q) - q * np.log1p(total / gamma) - p * x * np.log1p(gamma / total) - np.log(m)
     )
 
 

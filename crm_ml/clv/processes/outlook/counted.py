@@ -23,9 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
 
-from crm_ml.clv.likelihood.rising import gammaln_rise
+from crm_ml.clv.likelihood.rising import gammaln_rise, log_choice
 from crm_ml.clv.processes.geometric_dropout import dropout_grid
 
 __all__ = ["CountedOutlook", "log_buying", "opportunities_alive"]
@@ -122,10 +121,10 @@ def _probability_of_count(count: Array, horizon: Array, alpha: Array, beta: Arra
     last = np.arange(horizon.max(initial=0.0) + 1.0)
     inside = (last >= count) & (last <= horizon)
     possible = np.where(inside, last, count)
-    ways = gammaln(possible + 1.0) - gammaln(count + 1.0) - gammaln(possible - count + 1.0)
-    until = gammaln_rise(delta, possible) - gammaln_rise(gamma + delta, possible)
+    taken = log_choice(alpha, count) + log_choice(beta, possible - count) - log_choice(alpha + beta, possible)
+    until = log_choice(delta, possible) - log_choice(gamma + delta, possible)
     leaving = np.where(last < horizon, np.log(gamma) - np.log(gamma + delta + possible), 0.0)
-    log_terms = np.where(inside, ways + log_buying(count, possible, alpha, beta) + until + leaving, -np.inf)
+    log_terms = np.where(inside, taken + until + leaving, -np.inf)
     return np.asarray(np.exp(log_terms).sum(axis=-1))
 
 

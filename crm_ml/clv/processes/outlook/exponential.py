@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, gammaln
+from scipy.special import expit
 
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime
 from crm_ml.clv.likelihood.log_concave import log_integral
-from crm_ml.clv.likelihood.rising import gammaln_rise
+from crm_ml.clv.likelihood.rising import log_choice
 from crm_ml.clv.processes.outlook.root import increasing_root
 
 __all__ = ["ExponentialOutlook"]
@@ -171,8 +171,8 @@ def _probability_of_count(n: Array, t: Array, r: Array, alpha: Array, s: Array, 
     """Probability of an alive customer's count within ``t``, averaged over u = log(time of leaving / t)."""
     seen = np.where(t > 0, t, 1.0)
     paced, left = seen / alpha, seen / beta
-    log_choice = gammaln_rise(r, n) - gammaln(n + 1.0)
-    staying = log_choice - n * np.log1p(1.0 / paced) - r * np.log1p(paced) - s * np.log1p(left)
+    ways = log_choice(r, n)
+    staying = ways - n * np.log1p(1.0 / paced) - r * np.log1p(paced) - s * np.log1p(left)
     linear, square = paced * (1.0 - r) + left * (n - s), paced * left * (r + s)
     size = np.abs(linear) + np.sqrt(linear * linear + 4.0 * square * (1.0 + n))
     peak = np.log(np.where(linear > 0.0, size / (2.0 * square), 2.0 * (1.0 + n) / size))
@@ -180,7 +180,7 @@ def _probability_of_count(n: Array, t: Array, r: Array, alpha: Array, s: Array, 
     low = np.minimum(peak, -np.log1p(4.0 * (paced * r + left * (s + 1.0)))) - _RUN_UP
     own = (n, paced, left, r, s + 1.0)
     total = log_integral(_log_count, _count_slope, low, np.zeros_like(n), peak, own, nodes_per_panel=_PEAKED_NODES)
-    within = np.exp(np.logaddexp(staying, log_choice + np.log(s * left) + total))
+    within = np.exp(np.logaddexp(staying, ways + np.log(s * left) + total))
     return np.where(t > 0, within, n == 0.0)
 
 

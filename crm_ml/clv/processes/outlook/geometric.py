@@ -24,9 +24,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincc, betaln, gammaln, log_expit, logit, xlogy
+from scipy.special import betainc, betaincc, betaln, log_expit, logit, xlogy
 
-from crm_ml.clv.likelihood.rising import gammaln_rise
+from crm_ml.clv.likelihood.rising import log_choice
 from crm_ml.clv.processes.geometric_dropout import dropout_grid, through_cells
 from crm_ml.clv.processes.outlook.root import increasing_root
 
@@ -83,7 +83,7 @@ class GeometricOutlook:
             at_least += probability * _at_least(first, shape, reach)
             for events in (first + i for i in range(k)):
                 exactly += probability * _exactly(events, shape, reach)
-        stays = np.exp(gammaln_rise(self.b, n) - gammaln_rise(self.a + self.b, n))
+        stays = np.exp(log_choice(self.b, n) - log_choice(self.a + self.b, n))
         leaves = np.where(some, stays * (self.a / np.where(some, self.b + n - 1.0, 1.0)), 0.0)
         return np.asarray(self.alive * (stays * exactly + leaves * at_least) + (1.0 - self.alive) * ~some)
 
@@ -129,7 +129,7 @@ def _exactly(events: Array, shape: Array, reach: Array) -> Array:
     """Negative binomial probability of so many events; 0 for fewer than none."""
     count, some_time = np.maximum(events, 0.0), reach > 0
     log_share = -np.log1p(1.0 / np.where(some_time, reach, 1.0))
-    log_single = gammaln_rise(shape, count) - gammaln(count + 1.0) - shape * np.log1p(reach) + count * log_share
+    log_single = log_choice(shape, count) - shape * np.log1p(reach) + count * log_share
     return np.where(events >= 0, np.exp(log_single + xlogy(count, some_time)), 0.0)
 
 
