@@ -123,6 +123,7 @@ def test_distribution_draws_closed_bins_and_writes_the_open_one():
 
 def test_distribution_without_an_open_bin_writes_nothing():
     ax = DistributionDisplay(BINS.iloc[:2], quantity="mean spend", counted="customers").plot().ax_
+    assert [bar.get_height() for bar in ax.patches] == [12, 5]
     assert list(ax.texts) == []
 
 

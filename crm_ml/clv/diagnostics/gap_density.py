@@ -26,10 +26,13 @@ from scipy.special import betaln, xlogy
 
 from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime
 from crm_ml.clv.processes import bg_nbd
+from crm_ml.clv.processes.geometric_dropout import through_cells
 
 __all__ = ["gaps_with_exponential_dropout", "gaps_with_geometric_dropout"]
 
 Array = NDArray[np.float64]
+
+_CELLS_PER_OCTAVE = 4
 
 
 def gaps_with_geometric_dropout(
@@ -51,9 +54,12 @@ def gaps_with_geometric_dropout(
     [0.25]
     """
     log_density = xlogy(k - 1.0, g / (alpha + g)) - (r + 1.0) * np.log1p(g / alpha) - np.log(alpha) - betaln(r, k)
-    later = bg_nbd.expected_purchases_new_customer(
-        (T - g) / (alpha + g), r=r + k, alpha=1.0, a=a, b=b + 1.0, k=k, modified=modified
-    )
+
+    def repeats(stretch: Array) -> Array:
+        ahead = stretch - 1.0
+        return bg_nbd.expected_purchases_new_customer(ahead, r=r + k, alpha=1.0, a=a, b=b + 1.0, k=k, modified=modified)
+
+    later = through_cells(repeats, (alpha + T) / (alpha + g), per_octave=_CELLS_PER_OCTAVE)
     stays = b / (a + b)
     return np.asarray(np.exp(log_density) * ((stays if modified else 1.0) + stays * later))
 
