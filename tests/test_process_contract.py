@@ -131,7 +131,7 @@ def test_a_mean_wait_is_finite_for_those_who_buy_often(model, some):
 def test_discounted_residual_purchases_are_the_limit_of_a_long_horizon(model, some):
     forever = model.discounted_residual_purchases(some, discount_rate=0.5)
     within = [model.expected_purchases(some, h, discount_rate=0.5) for h in (1, 5, 70)]
-    assert (within[0] < within[1]).all() and (within[1] < forever).all()
+    assert ((within[0] < within[1]) & (within[1] < forever)).all()
     assert_allclose(forever, within[2], rtol=1e-6)
     more = model.discounted_residual_purchases(some, discount_rate=0.01)
     assert (more > forever).all()
@@ -159,7 +159,7 @@ def test_simulated_customers_are_those_of_the_process(model):
     counts = np.arange(12)
     expected = model.probability_of_purchases_new_customer(counts, 12)
     seen = np.bincount(simulated["frequency"].astype(int), minlength=12)[:12] / n
-    assert_array_less_deviation(seen, expected, n)
+    assert_shares(seen, expected, n)
     x = simulated["frequency"]
     for group in (x == 0, x == 1, (x > 1) & (x < 5), x >= 5):
         rows = simulated[group]
@@ -167,10 +167,10 @@ def test_simulated_customers_are_those_of_the_process(model):
         excess = ahead - model.expected_purchases(rows, horizon)
         assert abs(excess.mean()) < 4.5 * excess.std() / np.sqrt(len(rows))
         quiet = model.probability_no_purchase(rows, horizon).mean()
-        assert_array_less_deviation(np.array([(ahead == 0).mean()]), np.array([quiet]), len(rows))
+        assert_shares(np.array([(ahead == 0).mean()]), np.array([quiet]), len(rows))
 
 
-def assert_array_less_deviation(seen, expected, n):
+def assert_shares(seen, expected, n):
     assert (np.abs(seen - expected) < 4.5 * np.sqrt(expected * (1.0 - expected) / n)).all()
 
 
