@@ -256,6 +256,10 @@ def test_the_penalised_optimum_is_that_of_another_optimiser():
     coefficients = np.array(list(model.params_.values())[4:])
     assert_allclose(coefficients * np.tile(z.std(axis=0), 2), found[4:], atol=1e-4)
     assert_allclose(list(model.params_.values())[:4], np.exp(found[:4]), rtol=1e-3)
+    own = own_parameters(
+        "BG/NBD", rfm, model.params_, {n: model.params_[n] for n in bg_nbd.NAMES}, centre=z.mean(axis=0)
+    )
+    assert_allclose(model.log_likelihood_, bg_nbd.log_likelihood(*history, **own).sum(), rtol=1e-12)
     free = CovariateModel(BetaGeoModel(), **COVARIATES).fit(rfm)
     assert np.sum(coefficients**2) < np.sum(np.array(list(free.params_.values())[4:]) ** 2)
     assert model.log_likelihood_ < free.log_likelihood_

@@ -42,10 +42,10 @@ Array = NDArray[np.float64]
 _FRAME = "Purchase histories"
 _REMEDY = "crm_ml.clv.rfm_summary makes a frame that obeys this."
 _STRETCH = 32_768
-_KNOWN = "A covariate is one finite number per customer: fill it in, or leave these customers out."
 _COUNTED = (
     "Number each customer's opportunities 1, 2, … after the first purchase; count those taken, and note the last."
 )
+_KNOWN = "A covariate is one finite number per customer: fill it in, or leave these customers out."
 
 
 def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
