@@ -228,7 +228,7 @@ def test_an_interval_needs_a_replicate_beyond_each_end(bg_nbd_on_cdnow):
             bootstrap.intervals(level=level)
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5])
+@pytest.mark.parametrize("n", [0, -1, 1.5, np.nan, np.inf])
 def test_replicates_are_counted_in_whole_numbers(n, bg_nbd_on_cdnow, cdnow):
     with pytest.raises(CrmError, match="`n_replicates` must be a whole number, 1 or more"):
         weighted_bootstrap(bg_nbd_on_cdnow[0], cdnow, rng=np.random.default_rng(1), n_replicates=n)

@@ -6,6 +6,10 @@ the folder of ``grocery_elog.parquet`` as argument where it is not ``../shared/d
 ``by model`` is the coverage that the model itself expects of its interval: counts are whole numbers, so it is above
 90 %, and only ``found`` below it speaks against the model. ``lower`` and ``upper`` are the shares of customers below
 and above their interval, ``ratio`` is actual over expected of all customers together.
+
+A second table says how far purchases swing on real shops: the mean of (n2 - n1)^2 / (n1 + n2) over two equal windows
+before the cutoff, of customers who still buy after it. It is 1 where each buys at a constant rate, as BG/NBD, MBG/NBD
+and Pareto/NBD have it, below where gaps are regular, and above where rates move: then intervals are too narrow.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ SIMULATED = (  # name, parameters, modified, customers
     ("MBG/NBD, grocery's parameters, few", GROCERY, True, 400),
     ("MBG/NBD, frequent buyers", BUSY, True, 2_000),
 )
+WINDOW_DAYS = 91
 GROUPS = {"x = 0": (0, 0), "1-2": (1, 2), "3+": (3, np.inf)}
 
 
@@ -69,15 +74,20 @@ def simulated() -> Iterator[tuple[list[Any], list[Holdout]]]:
         yield [BetaGeoModel(time_unit="W"), ModifiedBetaGeoModel(time_unit="W")], holdouts
 
 
-def real(grocery: Path) -> Iterator[tuple[list[Any], list[Holdout]]]:
-    """Logs split in time."""
+def logs(grocery: Path) -> list[tuple[str, crm_ml.CustomerLog, str, int, bool]]:
+    """Return each real shop with its cutoff, its holdout in days, and whether its amounts are known."""
     cdnow = crm_ml.CustomerLog(cdnow_log(), columns={"date": "timestamp"})
     bought = pd.read_parquet(grocery / "grocery_elog.parquet").assign(amount=1.0)
-    for shop, log, cutoff, horizon_days, has_spend in (
+    return [
         ("CDNOW sample, 39 weeks", cdnow, "1997-10-01", 273, True),
         ("Grocery, 52 weeks", crm_ml.CustomerLog(bought, columns={"date": "timestamp"}), "2007-01-01", 364, False),
         ("Complete Journey, 3 months", crm_ml.load_sample(), "2017-10-01", 92, True),
-    ):
+    ]
+
+
+def real(grocery: Path) -> Iterator[tuple[list[Any], list[Holdout]]]:
+    """Logs split in time."""
+    for shop, log, cutoff, horizon_days, has_spend in logs(grocery):
         rfm = rfm_summary(log, as_of=cutoff, time_unit="W", sum_log_gaps=True)
         ahead = build_panel(log, cutoffs=[cutoff], horizon_days=horizon_days, features=[]).droplevel("cutoff")
         ahead = ahead.loc[rfm.index]
@@ -134,8 +144,18 @@ def row_of(shop: str, process: Any, judged: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def swing(log: crm_ml.CustomerLog, cutoff: str) -> float:
+    """How far the purchases of customers who stay move from window to window, by the yardstick of Poisson."""
+    cutoffs = [pd.Timestamp(cutoff) - pd.Timedelta(days=n * WINDOW_DAYS) for n in (2, 1, 0)]
+    panel = build_panel(log, cutoffs=cutoffs, horizon_days=WINDOW_DAYS, features=[])
+    counts = panel.reset_index().pivot_table("purchase_days_ahead", "customer_id", "cutoff").dropna()
+    first, second, after = counts.to_numpy().T
+    stays = (after > 0) & (first + second > 0)
+    return float(((second - first)[stays] ** 2 / (first + second)[stays]).mean())
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     grocery = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
     rows = []
     for source in (simulated(), real(grocery)):
@@ -145,6 +165,8 @@ def main() -> None:
                 both = pd.concat(frames)
                 rows += [row_of(holdouts[0].shop, process, part) for _, part in both.groupby("of")]
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))  # noqa: T201
+    swings = {shop: swing(log, cutoff) for shop, log, cutoff, *_ in logs(grocery)}
+    print(pd.Series(swings, name="swing").to_string(float_format="{:.2f}".format))  # noqa: T201
 
 
 if __name__ == "__main__":

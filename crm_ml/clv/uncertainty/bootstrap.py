@@ -116,7 +116,7 @@ class Bootstrap:
                 "maximised.\nAsk for more replicates or a lower level."
             )
         bounds = np.exp(np.quantile(logs, [tail, 1.0 - tail], axis=0))
-        return pd.DataFrame(bounds.T, index=self.draws.columns, columns=["lower", "upper"])
+        return pd.DataFrame(bounds.T, index=self.draws.columns.rename("parameter"), columns=["lower", "upper"])
 
     def per_future(self, n_futures: int) -> dict[str, Array]:
         """Deal the draws out to futures, each as often as any other give or take one.
@@ -177,7 +177,7 @@ def weighted_bootstrap(
     [0.22, 0.28]
     """
     check_fitted(model, "params_")
-    if n_replicates != int(n_replicates) or n_replicates < 1:
+    if not 1 <= n_replicates < np.inf or n_replicates != int(n_replicates):
         raise CrmError(out_of_range("n_replicates", n_replicates, "be a whole number, 1 or more"))
     likelihood = model.reweighted(rfm, weights)
     names, start = list(model.params_), np.log(list(model.params_.values()))
