@@ -1,7 +1,7 @@
 """Two hundred simulated shops per model: does any fit end silently wrong?
 
-Run from the repository's root with ``PYTHONPATH=tests python tests/benchmarks/audit.py [model ...]``; prints a table and
-every shop that was refused or is wrong. Shops have 100 to 10,000 customers, parameters over one to three orders of
+Run from the repository's root with ``PYTHONPATH=tests python tests/benchmarks/audit.py [model ...]``; prints a table
+and every shop that was refused or is wrong. Shops have 100 to 10,000 customers, parameters over one to three orders of
 magnitude, half of them times in whole days.
 
 A fit is wrong if it is accepted and

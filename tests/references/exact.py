@@ -150,7 +150,8 @@ def _renewals_by_sum(shape, reach, a, b, k, stage):
         total += probability * gained
         left_over -= probability
         if left_over * (gained + 1) * (reach + 1) < ENOUGH * total and m > k:
-            return total
+            break
+    return total
 
 
 def _renewals_by_quadrature(shape, reach, a, b, k, stages):

@@ -2,9 +2,9 @@
 
 Run from anywhere as ``python tests/references/make_grids.py [model ...]``; an hour for all of them with gmpy2 at hand.
 
-Every table has 2,100 rows: 100 parameter sets, each with 21 histories and one horizon. T / alpha runs from 1e-6 to 1e6,
-x to 10,000; t_x is 0, T, or such that being alive is undecided; a, s and gamma (BG/BB) are 1 or next to it in one set of
-five. A column per function holds the value rounded to double precision.
+Every table has 2,100 rows, 4,200 for Gamma-Gamma: parameter sets, each with 21 histories and one horizon. T / alpha
+runs from 1e-6 to 1e6, x to 10,000; t_x is 0, T, or such that being alive is undecided; a, s, q and BG/BB's gamma are 1
+or next to it in one set of five. A column per function holds the value rounded to double precision.
 """
 
 from __future__ import annotations
