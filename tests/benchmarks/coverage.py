@@ -7,7 +7,9 @@ the folder of ``grocery_elog.parquet`` as argument where it is not ``../shared/d
 90 %, and only ``found`` below it speaks against the model. ``lower`` and ``upper`` are the shares of customers below
 and above their interval, ``ratio`` is actual over expected of all customers together.
 
-A second table says how far purchases swing on real shops: the mean of (n2 - n1)^2 / (n1 + n2) over two equal windows
+A second table holds the coverage of intervals of parameters, by Hessian and by weighted bootstrap.
+
+A third says how far purchases swing on real shops: the mean of (n2 - n1)^2 / (n1 + n2) over two equal windows
 before the cutoff, of customers who still buy after it. It is 1 where each buys at a constant rate, as BG/NBD, MBG/NBD
 and Pareto/NBD have it, below where gaps are regular, and above where rates move: then intervals are too narrow.
 """
@@ -22,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from clv_shops import CDNOW, CDNOW_SPEND, cdnow_log, simulate_shop
+from numpy.typing import NDArray
+from scipy.special import ndtri
 
 import crm_ml
 from crm_ml.clv import (
@@ -32,6 +36,7 @@ from crm_ml.clv import (
     ParetoNBDModel,
     rfm_summary,
 )
+from crm_ml.clv.uncertainty.bootstrap import weighted_bootstrap
 from crm_ml.clv.uncertainty.interval import common_futures, parameter_draws, value_bounds
 from crm_ml.features import build_panel
 
@@ -48,6 +53,7 @@ SIMULATED = (  # name, parameters, modified, customers
     ("MBG/NBD, frequent buyers", BUSY, True, 2_000),
 )
 WINDOW_DAYS = 91
+N_SHOPS, N_REPLICATES = 100, 100
 GROUPS = {"x = 0": (0, 0), "1-2": (1, 2), "3+": (3, np.inf)}
 
 
@@ -144,6 +150,26 @@ def row_of(shop: str, process: Any, judged: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def parameters() -> pd.DataFrame:
+    """How often both kinds of 90 % interval of a parameter hold it, on shops of the model."""
+    names, rows = list(CDNOW), []
+    for n in (500, 2_357):
+        held: dict[str, list[NDArray[np.bool_]]] = {"Hessian": [], "bootstrap": []}
+        truth = np.array(list(CDNOW.values()))
+        for seed in range(N_SHOPS):
+            rng = np.random.default_rng([30, n, seed])
+            shop = simulate_shop(rng, n, **CDNOW, T=rng.integers(189, 274, n) / 7)
+            model = BetaGeoModel(time_unit="W").fit(shop)
+            reach = ndtri((1.0 + LEVEL) / 2.0) * np.sqrt(np.diag(model.log_covariance_))
+            held["Hessian"].append(np.abs(np.log(list(model.params_.values())) - np.log(truth)) < reach)
+            ends = weighted_bootstrap(model, shop, rng=rng, n_replicates=N_REPLICATES).intervals(level=LEVEL)
+            held["bootstrap"].append(((ends["lower"] < truth) & (truth < ends["upper"])).to_numpy())
+        for kind, inside in held.items():
+            shares = np.mean(inside, axis=0)
+            rows.append({"interval": kind, "customers": n, "shops": N_SHOPS, **dict(zip(names, shares, strict=True))})
+    return pd.DataFrame(rows)
+
+
 def swing(log: crm_ml.CustomerLog, cutoff: str) -> float:
     """How far the purchases of customers who stay move from window to window, by the yardstick of Poisson."""
     cutoffs = [pd.Timestamp(cutoff) - pd.Timedelta(days=n * WINDOW_DAYS) for n in (2, 1, 0)]
@@ -165,6 +191,7 @@ def main() -> None:
                 both = pd.concat(frames)
                 rows += [row_of(holdouts[0].shop, process, part) for _, part in both.groupby("of")]
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3f}".format))  # noqa: T201
+    print(parameters().to_string(index=False, float_format="{:.3f}".format))  # noqa: T201
     swings = {shop: swing(log, cutoff) for shop, log, cutoff, *_ in logs(grocery)}
     print(pd.Series(swings, name="swing").to_string(float_format="{:.2f}".format))  # noqa: T201
 
