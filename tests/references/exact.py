@@ -11,15 +11,17 @@ Model", for Pareto/NBD; Fader, Hardie and Shang (2010) for BG/BB; Fader and Hard
 
 from __future__ import annotations
 
-from functools import wraps
+from functools import cache, wraps
 from itertools import islice
 
 from mpmath import mp, mpf
+from mpmath.calculus.quadrature import GaussLegendre
 
 DIGITS = 60
 ENOUGH = mpf(10) ** -25
 LIMIT = 2000
-FEW = 200_000
+FEW = 50_000
+PANEL = 4
 
 
 def settled(function):
@@ -75,6 +77,20 @@ def tail(terms, n, shape, reach):
         term *= (shape + n) / (n + 1) * share
         n += 1
     return total
+
+
+@cache
+def _rule():
+    """24 nodes: 25 digits on a panel of width 4, for functions analytic within |Im| < pi of the real line."""
+    return GaussLegendre(mp).calc_nodes(4, mp.prec)
+
+
+def _panels(function, low, high):
+    count = int(mp.ceil((high - low) / PANEL))
+    half = (high - low) / count / 2
+    return half * mp.fsum(
+        weight * function(low + (2 * i + 1 + node) * half) for i in range(count) for node, weight in _rule()
+    )
 
 
 # BG/NBD, MBG/NBD and CNBD-k
@@ -155,8 +171,10 @@ def _renewals_by_sum(shape, reach, a, b, k, stage):
 
 
 def _renewals_by_quadrature(shape, reach, a, b, k, stages):
-    """From the complex k-th roots of v, averaged over p in y = p^a below 1/2 and in y = v^b above."""
-    tiny = mpf(10) ** -28
+    """From the complex k-th roots of v, averaged over p; by log(p) below 1/2 and by log(v) above.
+
+    Next to either end the function of p is constant.
+    """
     unit = [mp.expjpi(mpf(2 * c) / k) for c in range(k // 2 + 1)]
 
     def given(p, v):
@@ -164,27 +182,23 @@ def _renewals_by_quadrature(shape, reach, a, b, k, stages):
         for c, turn in enumerate(unit):
             w = root * turn
             steps = ((1 - 1 / v) / (1 - 1 / w) if c else sum(w**-i for i in range(k))) / k
-            decay, power = 1 / (1 + reach * (1 - w)), mpf(1)
-            silent = mpf(0)
+            decay, power, silent = 1 / (1 + reach * (1 - w)), mpf(1), mpf(0)
             for weight in stages:
                 silent, power = silent + weight * power, power * w * decay
             total += (1 if c == 0 or 2 * c == k else 2) * (steps * silent * decay**shape).real
         return (1 - total) / p
 
-    def low(y):
-        p = max(y ** (1 / a), tiny / (shape * reach + 1))
-        return given(p, 1 - p) * (1 - y ** (1 / a)) ** (b - 1) / a
+    def low(u):
+        p = mp.exp(u)
+        return given(p, 1 - p) * p**a * (1 - p) ** (b - 1)
 
-    def high(y):
-        v = max(y ** (1 / b), tiny)
-        return given(1 - v, v) * (1 - y ** (1 / b)) ** (a - 1) / b
+    def high(u):
+        v = mp.exp(u)
+        return given(1 - v, v) * v**b * (1 - v) ** (a - 1)
 
-    ends, scale = [mpf(1) / 2], 1 / (16 * (b + 1 + shape * reach))
-    while ends[-1] > scale:
-        ends.append(ends[-1] / 4)
-    total = mp.quad(low, [0, *(p**a for p in reversed(ends))])
-    if b < 200:
-        total += mp.quad(high, [0, mpf(1) / 2 ** (2 * b), mpf(1) / 2**b])
+    least_p, least_v = mpf(10) ** -20 / (1 + shape * reach), mpf(10) ** -20
+    total = given(least_p, 1 - least_p) * least_p**a / a + _panels(low, mp.log(least_p), -mp.log(2))
+    total += given(1 - least_v, least_v) * least_v**b / b + _panels(high, mp.log(least_v), -mp.log(2))
     return total / mp.beta(a, b)
 
 
@@ -254,9 +268,9 @@ def pareto_silent(horizon, x, t_x, T, r, alpha, s, beta):
     return longer / _pareto_likelihood(x, t_x, T, r, alpha, s, beta)
 
 
-@settled
+@once
 def pareto_count(n, t, r, alpha, s, beta):
-    """Negative binomial while staying, and averaged over the time of leaving by quadrature."""
+    """Negative binomial while staying, and averaged over the time of leaving by quadrature in its logarithm."""
     if t == 0:
         return mpf(n == 0)
     choice = mp.gammaprod([r + n], [r, n + 1])
@@ -265,31 +279,38 @@ def pareto_count(n, t, r, alpha, s, beta):
         return choice * (alpha / (alpha + y)) ** r * (y / (alpha + y)) ** n
 
     def leaving(u):
-        y = t * mp.exp(u)
+        y = mp.exp(u)
         return paced(y) * s * y / (beta + y) * (beta / (beta + y)) ** s
 
-    return paced(t) * (beta / (beta + t)) ** s + mp.quad(leaving, _around_peak(n, t, r, alpha, s, beta))
-
-
-def _around_peak(n, t, r, alpha, s, beta):
-    """Split log(y / t) where the logarithm of the integrand, which is concave, has its peak and has fallen from it."""
-
     def slope(u):
-        y = t * mp.exp(u)
+        y = mp.exp(u)
         return 1 + n * alpha / (alpha + y) - r * y / (alpha + y) - (s + 1) * y / (beta + y)
 
-    low, high = -mpf(3000), mpf(0)
-    if slope(high) < 0:
+    peak = end = mp.log(t)
+    if slope(end) < 0:
+        low = end - 3000
         for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-    y = t * mp.exp(high)
-    width = 1 / mp.sqrt(
-        (n + r) * alpha * y / (alpha + y) ** 2 + (s + 1) * beta * y / (beta + y) ** 2 + slope(high) ** 2
-    )
-    steps = [0, 1, 3, 7, 15, 31, 63, 127]
-    points = {high - i * width for i in steps} | {min(high + i * width, mpf(0)) for i in steps}
-    return [high - 200, *sorted(points | ({mpf(0)} if high < 0 else set()))]
+            peak = (low + end) / 2
+            low, end = (peak, end) if slope(peak) > 0 else (low, peak)
+        end = mp.log(t)
+    y = mp.exp(peak)
+    bend = (n + r) * alpha * y / (alpha + y) ** 2 + (s + 1) * beta * y / (beta + y) ** 2 + slope(peak) ** 2
+    width = min(3 / mp.sqrt(bend), PANEL)
+    total = _outward(leaving, peak, -width, peak - 3000) + _outward(leaving, peak, width, end)
+    return paced(t) * (beta / (beta + t)) ** s + total
+
+
+def _outward(function, start, step, end):
+    """Integrate panel by panel away from a peak, until nothing is added."""
+    total = mpf(0)
+    while start != end:
+        stop = max(start + step, end) if step < 0 else min(start + step, end)
+        added = _panels(function, *sorted((start, stop)))
+        total, start = total + added, stop
+        if added < ENOUGH * total:
+            break
+        step *= min(mpf(3) / 2, PANEL / abs(step))
+    return total
 
 
 def _pareto_lifetime(t, s, beta):
