@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from crm_ml.clv.likelihood.newton import FitResult, maximise
+from crm_ml.clv.likelihood.patterns import COMPILED_FROM, sample_sizes
 from crm_ml.clv.rfm_frame import check_fitted, check_spend, check_weights, refuse_without_repeats
 from crm_ml.clv.spend import gamma_gamma
 from crm_ml.clv.stored_fit import StoredFit
@@ -20,9 +21,6 @@ from crm_ml.errors import ConvergenceError
 __all__ = ["GammaGammaModel"]
 
 Array = NDArray[np.float64]
-
-_SCREEN_CUSTOMERS = 2_000
-"""Starts are tried on a subsample where there are more than four times as many customers."""
 
 
 class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -79,12 +77,17 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """
         x, m = check_spend(rfm)
         weight = check_weights(weights, len(rfm))
-        used = (x > 0) & (m > 0) & (weight > 0)
-        refuse_without_repeats(int(used.sum()), len(rfm), what="a repeat purchase of positive mean spend")
-        fit = _fit(x[used], m[used], weight[used])
+        used = _used(x, m, weight)
+        refuse_without_repeats(len(used[0]), len(rfm), what="a repeat purchase of positive mean spend")
+        fit = _fit(*used, compiled=len(rfm) >= COMPILED_FROM)
         _refuse_infinite_mean(fit.params)
         self._take(StoredFit.of(fit, notes=fit.notes))
-        self.diagnostics_ |= _evidence(x, m, weight)
+        self.diagnostics_ |= {
+            "customers": float(used[-1].sum()),
+            "customers_without_repeat_spend": float(weight @ (x == 0)),
+            "customers_with_nonpositive_spend": float(weight @ ((x > 0) & (m <= 0))),
+            "frequency_spend_correlation": _correlation(*used),
+        }
         return self
 
     def expected_spend(self, rfm: pd.DataFrame) -> pd.Series:
@@ -128,27 +131,28 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.population_mean_ = gamma_gamma.population_mean(**stored.params)
 
 
-def _fit(x: Array, m: Array, weight: Array) -> FitResult:
+def _fit(x: Array, m: Array, weight: Array, *, compiled: bool) -> FitResult:
     """Fit with the mean spend as the unit of money, and return to the caller's unit."""
-    unit = float(weight @ m) / float(weight.sum())
-    screen, stride = None, len(x) // _SCREEN_CUSTOMERS
-    if stride > 4:
-        thinned = weight[::stride]
-        screen = (gamma_gamma.objective(x[::stride], m[::stride] / unit, thinned), float(thinned.sum()))
+    total_weight = float(weight.sum())
+    unit = float(weight @ m) / total_weight
+    scaled, samples = m / unit, []
+    for size in sample_sizes(len(x)):
+        part = [np.ascontiguousarray(column[:: len(x) // size]) for column in (x, scaled, weight)]
+        samples.append((gamma_gamma.objective(*part, compiled=compiled), float(part[-1].sum())))
     fit = maximise(
-        gamma_gamma.objective(x, m / unit, weight),
+        gamma_gamma.objective(x, scaled, weight, compiled=compiled),
         gamma_gamma.starts(),
         names=gamma_gamma.NAMES,
         lower=gamma_gamma.log_lower,
         upper=gamma_gamma.log_upper,
-        total_weight=float(weight.sum()),
-        screen=screen,
+        total_weight=total_weight,
+        samples=samples,
     )
     return dataclasses.replace(
         fit,
         params={**fit.params, "gamma": fit.params["gamma"] * unit},
         standard_errors={**fit.standard_errors, "gamma": fit.standard_errors["gamma"] * unit},
-        log_likelihood=fit.log_likelihood - float(weight.sum()) * float(np.log(unit)),
+        log_likelihood=fit.log_likelihood - total_weight * float(np.log(unit)),
     )
 
 
@@ -160,15 +164,14 @@ def _refuse_infinite_mean(params: Mapping[str, float]) -> None:
         )
 
 
-def _evidence(x: Array, m: Array, weight: Array) -> dict[str, float | None]:
-    repeat, positive = x > 0, m > 0
-    used = repeat & positive & (weight > 0)
-    return {
-        "customers": float(weight[used].sum()),
-        "customers_without_repeat_spend": float(weight[~repeat].sum()),
-        "customers_with_nonpositive_spend": float(weight[repeat & ~positive].sum()),
-        "frequency_spend_correlation": _correlation(x[used], m[used], weight[used]),
-    }
+def _used(x: Array, m: Array, weight: Array) -> tuple[Array, ...]:
+    """Keep the customers with a repeat purchase of positive mean spend."""
+    used = (x > 0) & (m > 0) & (weight > 0)
+    if len(x) < COMPILED_FROM:
+        return x[used], m[used], weight[used]
+    from crm_ml.clv.likelihood.compiled import chosen, read_only
+
+    return chosen(read_only(x, m, weight), used)
 
 
 def _correlation(x: Array, y: Array, weight: Array) -> float | None:
