@@ -7,6 +7,7 @@ The field's names and the paper's symbols: ``frequency`` = x, ``recency`` = t_x,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
     return x, t_x, T
 
 
-def _in_stretches(possible: Callable[..., NDArray[np.bool_]], *columns: Array) -> bool:
+def _in_stretches(possible: Callable[..., Any], *columns: Array) -> bool:
     """Check all rows, as many at a time as the cache holds."""
     return all(
         possible(*(column[first : first + _STRETCH] for column in columns)).all()
@@ -81,13 +82,12 @@ def _in_stretches(possible: Callable[..., NDArray[np.bool_]], *columns: Array) -
     )
 
 
-def _possible(x: Array, t_x: Array, T: Array) -> NDArray[np.bool_]:
-    repeat, silent = t_x > 0, x == 0
-    return (x >= 0) & (np.floor(x) == x) & np.isfinite(x) & (t_x >= 0) & (t_x <= T) & np.isfinite(T) & (repeat ^ silent)
+def _possible(x: Array, t_x: Array, T: Array) -> Any:
+    return (np.floor(x) == x) & (x >= 0) & (t_x >= 0) & (t_x <= T) & np.isfinite(x + T) & ((x == 0) ^ (t_x > 0))
 
 
-def _possible_spend(x: Array, mean_spend: Array) -> NDArray[np.bool_]:
-    return (np.floor(x) == x) & (x >= 0) & (x < np.inf) & np.isfinite(mean_spend)
+def _possible_spend(x: Array, mean_spend: Array) -> Any:
+    return (np.floor(x) == x) & (x >= 0) & np.isfinite(x + mean_spend)
 
 
 def _say_what_is_impossible(x: Array, t_x: Array, T: Array) -> None:

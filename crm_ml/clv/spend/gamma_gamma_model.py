@@ -77,15 +77,16 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """
         x, m = check_spend(rfm)
         weight = check_weights(weights, len(rfm))
-        used = _used(x, m, weight)
+        repeat, positive = x > 0, m > 0
+        used = _chosen(repeat & positive & (weight > 0), x, m, weight)
         refuse_without_repeats(len(used[0]), len(rfm), what="a repeat purchase of positive mean spend")
         fit = _fit(*used, compiled=len(rfm) >= COMPILED_FROM)
         _refuse_infinite_mean(fit.params)
         self._take(StoredFit.of(fit, notes=fit.notes))
         self.diagnostics_ |= {
             "customers": float(used[-1].sum()),
-            "customers_without_repeat_spend": float(weight @ (x == 0)),
-            "customers_with_nonpositive_spend": float(weight @ ((x > 0) & (m <= 0))),
+            "customers_without_repeat_spend": float(weight.sum(where=~repeat)),
+            "customers_with_nonpositive_spend": float(weight[np.flatnonzero(repeat & ~positive)].sum()),
             "frequency_spend_correlation": _correlation(*used),
         }
         return self
@@ -164,19 +165,19 @@ def _refuse_infinite_mean(params: Mapping[str, float]) -> None:
         )
 
 
-def _used(x: Array, m: Array, weight: Array) -> tuple[Array, ...]:
-    """Keep the customers with a repeat purchase of positive mean spend."""
-    used = (x > 0) & (m > 0) & (weight > 0)
-    if len(x) < COMPILED_FROM:
-        return x[used], m[used], weight[used]
+def _chosen(rows: NDArray[np.bool_], *columns: Array) -> tuple[Array, ...]:
+    if len(rows) < COMPILED_FROM:
+        return tuple(column[rows] for column in columns)
     from crm_ml.clv.likelihood.compiled import chosen, read_only
 
-    return chosen(read_only(x, m, weight), used)
+    return chosen(read_only(*columns), rows)
 
 
 def _correlation(x: Array, y: Array, weight: Array) -> float | None:
     """Weighted Pearson correlation; None where one side does not vary."""
-    share = weight / weight.sum()
-    x, y = x - share @ x, y - share @ y
-    spread = float(np.sqrt((share @ x**2) * (share @ y**2)))
-    return float(share @ (x * y)) / spread if spread > 1e-12 * max(1.0, float(np.abs(y).max())) else None
+    total = weight.sum()
+    x, y = x - weight @ x / total, y - weight @ y / total
+    weighted_x, weighted_y = weight * x, weight * y
+    spread = float(np.sqrt((weighted_x @ x) * (weighted_y @ y)) / total)
+    varies = spread > 1e-12 * max(1.0, float(y.max()), -float(y.min()))
+    return float(weighted_x @ y / total) / spread if varies else None
