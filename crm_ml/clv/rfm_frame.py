@@ -6,7 +6,8 @@ The field's names and the paper's symbols: ``frequency`` = x, ``recency`` = t_x,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,21 +73,25 @@ def check_histories(rfm: pd.DataFrame) -> tuple[Array, Array, Array]:
     [[2.0], [30.4], [38.9]]
     """
     x, t_x, T = (_values(rfm, name) for name in ("frequency", "recency", "T"))
-    if not _possible(x, t_x, T):
+    if not _in_stretches(_possible, x, t_x, T):
         _say_what_is_impossible(x, t_x, T)
     return x, t_x, T
 
 
-def _possible(x: Array, t_x: Array, T: Array) -> bool:
-    """Check everything at once, a stretch that fits the cache at a time; only a history that breaks a rule is worth more."""
-    for first in range(0, len(x), _STRETCH):
-        count, last, end = (column[first : first + _STRETCH] for column in (x, t_x, T))
-        sound = np.floor(count) == count
-        for rule in (count >= 0, count < np.inf, last >= 0, last <= end, end < np.inf, (count > 0) == (last > 0)):
-            sound &= rule
-        if not sound.all():
-            return False
-    return True
+def _in_stretches(possible: Callable[..., Any], *columns: Array) -> bool:
+    """Check all rows, as many at a time as the cache holds."""
+    return all(
+        possible(*(column[first : first + _STRETCH] for column in columns)).all()
+        for first in range(0, len(columns[0]), _STRETCH)
+    )
+
+
+def _possible(x: Array, t_x: Array, T: Array) -> Any:
+    return (np.floor(x) == x) & (x >= 0) & (t_x >= 0) & (t_x <= T) & np.isfinite(x + T) & ((x == 0) ^ (t_x > 0))
+
+
+def _possible_spend(x: Array, mean_spend: Array) -> Any:
+    return (np.floor(x) == x) & (x >= 0) & np.isfinite(x + mean_spend)
 
 
 def _say_what_is_impossible(x: Array, t_x: Array, T: Array) -> None:
@@ -173,7 +178,11 @@ def check_spend(rfm: pd.DataFrame) -> tuple[Array, Array]:
     SchemaError
         If a column is missing, holds other than finite numbers, or a frequency is no count.
     """
-    x, mean_spend = _column(rfm, "frequency"), _column(rfm, "monetary_value")
+    x, mean_spend = _values(rfm, "frequency"), _values(rfm, "monetary_value")
+    if _in_stretches(_possible_spend, x, mean_spend):
+        return x, mean_spend
+    for name, values in (("frequency", x), ("monetary_value", mean_spend)):
+        _forbid(~np.isfinite(values), f"`{name}` must be finite.")
     _forbid((x < 0) | (x != np.floor(x)), "`frequency` must be a whole number of repeat purchases, 0 or more.")
     return x, mean_spend
 

@@ -95,8 +95,7 @@ def _compiled_sums(patterns: Patterns, *, k: int, modified: bool) -> RowSums:  #
 
     rows = x, _, T, weight = read_only(patterns.x, patterns.t_x, patterns.T, patterns.weight)
     if not modified:
-        keep = x > 0
-        rows = read_only(*(chosen(column, *read_only(keep), np.count_nonzero(keep)) for column in rows))
+        rows = chosen(rows, x > 0)
     return lambda r, alpha, a, before: (
         time_sums(x, T, weight, alpha),
         leave_sums(*rows, r, alpha, a, before),

@@ -7,7 +7,7 @@ the sums may be reordered; the elementary functions are evaluated as written, to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -45,10 +45,15 @@ def _compiled(fastmath: frozenset[str]) -> Callable[[Function], Function]:
 
 def read_only(*columns: Array) -> tuple[Array, ...]:
     """Contiguous views nobody can write to: the one layout the loops are compiled for."""
-    views = tuple(np.ascontiguousarray(column).view() for column in columns)
-    for view in views:
-        view.flags.writeable = False
-    return views
+    return tuple(map(_read_only, columns))
+
+
+def _read_only(column: Array) -> Array:
+    if column.flags.c_contiguous and not column.flags.writeable:
+        return column
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
 
 
 @intrinsic
@@ -112,13 +117,21 @@ def tally(x: Array, weight: Array, size: int) -> Array:
 
 
 @_compiled(_SUMMED)
-def chosen(column: Array, keep: NDArray[np.bool_], n: int) -> Array:
-    """Return the ``n`` values to keep, without a branch."""
-    kept, filled = np.empty(n + 1), 0
+def _choose(column: Array, keep: NDArray[np.bool_], kept: Array) -> None:
+    filled = 0
     for i in range(len(column)):
         kept[filled] = column[i]
         filled += keep[i]
-    return kept[:n]
+
+
+def chosen(columns: Sequence[Array], keep: NDArray[np.bool_]) -> tuple[Array, ...]:
+    """Return the rows to keep of read-only columns, chosen without a branch."""
+    n = np.count_nonzero(keep)
+    kept = np.empty((len(columns), n + 1))
+    (mask,) = read_only(keep)
+    for column, row in zip(columns, kept, strict=True):
+        _choose(column, mask, row)
+    return read_only(*kept[:, :n])
 
 
 @_compiled(_SUMMED)

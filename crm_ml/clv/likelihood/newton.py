@@ -21,7 +21,9 @@ GRADIENT_TOLERANCE = 1e-8
 STEP_TOLERANCE = 1e-6
 """Largest Newton step, in log units, that may be left where the curvature is positive."""
 ROUNDING = 1e-13
-"""Share of the log-likelihood below which a gain cannot be told from rounding."""
+"""Share of the log-likelihood, or per customer, below which a gain cannot be told from rounding."""
+SAMPLE_GAIN = 0.1
+"""Twice the gain in log-likelihood below which a sample is not climbed further: its summit errs by more."""
 LONGEST_STEP = 2.0
 MOST_STEPS = 200
 RIDGE_DEVIATION = 1.0
@@ -174,7 +176,7 @@ def maximise(
     for f, weight in (*samples, (objective, total_weight)):
         summits: list[_Summit] = []
         for start in starts if best is None else (best.theta, *starts):
-            summits.append(_climb(f, start, lower, upper, weight))
+            summits.append(_climb(f, start, lower, upper, weight, enough=0.0 if f is objective else SAMPLE_GAIN))
             if summits[-1].beyond_doubt or summits[-1].confirms(best):
                 break
         spent += sum(summit.n_evaluations for summit in summits)
@@ -189,7 +191,9 @@ def maximise(
     return _assess(best, names, spent)
 
 
-def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight: float) -> _Summit:
+def _climb(
+    f: Objective, theta: Array, lower: Array, upper: Array, total_weight: float, *, enough: float = 0.0
+) -> _Summit:
     theta = np.minimum(np.maximum(theta, lower), upper)
     value, gradient, hessian = f(theta)
     n_evaluations, accepted = 1, False
@@ -198,9 +202,11 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
         slope = np.where(held, 0.0, gradient)
         step, curved = _newton_step(slope, hessian, held)
         flat = abs(slope).max() <= GRADIENT_TOLERANCE * total_weight
-        unseen = float(slope @ step) <= ROUNDING * abs(value)  # a ridge without an end: nothing left to climb
+        ahead, rounding = float(slope @ step), ROUNDING * (abs(value) + total_weight)
+        unseen = ahead <= rounding  # a ridge without an end: nothing left to climb
         short = abs(step).max() <= STEP_TOLERANCE
         accepted = bool(flat and (short if curved else held.any() or unseen))
+        accepted |= curved and ahead <= enough
         if accepted:
             break
         trial, shrink = None, 1.0
@@ -208,8 +214,8 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
             candidate = np.minimum(np.maximum(theta + shrink * step, lower), upper)
             trial = f(candidate)
             n_evaluations += 1
-            enough = value + 1e-4 * float(slope @ (candidate - theta)) - ROUNDING * abs(value)
-            if math.isfinite(trial[0]) and trial[0] >= enough:
+            least = value + 1e-4 * float(slope @ (candidate - theta)) - rounding
+            if math.isfinite(trial[0]) and trial[0] >= least:
                 break
             trial, shrink = None, shrink / 4
         if trial is None:
@@ -219,7 +225,7 @@ def _climb(f: Objective, theta: Array, lower: Array, upper: Array, total_weight:
     if accepted:  # Newton doubles the digits: one step more leaves only rounding
         last = np.minimum(np.maximum(theta + step, lower), upper)
         if curved:
-            theta, value = last, value + 0.5 * float(slope @ step)
+            theta, value = last, value + 0.5 * ahead
         else:
             end_value, end_gradient, end_hessian = f(last)
             n_evaluations += 1

@@ -8,11 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Patterns", "compress", "count_weights", "patterns_of", "thin"]
+__all__ = ["COMPILED_FROM", "Patterns", "chosen_rows", "compress", "count_weights", "patterns_of", "sample_sizes", "thin"]
 
 Array = NDArray[np.float64]
 
-_COMPILED_FROM = 50_000
+COMPILED_FROM = 50_000
+"""Rows from which loading compiled code pays, and sorting them does not."""
+_SAMPLED_FROM, _SMALLEST_SAMPLE, _THINNING = 8_000, 2_000, 16
 _TALLIED = 4_096
 
 
@@ -52,12 +54,12 @@ class Patterns:
         return float(self.counts[0] @ self.counts[1])
 
     @cached_property
-    def total_T(self) -> float:
+    def total_T(self) -> float:  # noqa: N802  # the field's name for the length of observation
         """Time observed of all customers."""
         return float(self.weight @ self.T)
 
     def weight_of_count(self, count: int) -> float:
-        """Customers with so many repeat purchases."""
+        """Return the customers with so many repeat purchases."""
         counts, weight = self.counts
         return float(weight[counts == count].sum())
 
@@ -69,10 +71,10 @@ class Patterns:
 def patterns_of(x: Array, t_x: Array, T: Array, weight: Array, *, compiled: bool) -> Patterns:
     """Take many histories as they are where compiled code sums over them, and compress them otherwise.
 
-    From 50,000 rows on, loading compiled code pays and sorting rows does not. A fit then depends on the order
-    of the rows, and on whether equal customers arrive as repeated rows or as weights, by rounding.
+    A fit on rows as they are depends on their order, and on whether equal customers arrive as repeated rows or
+    as weights, by rounding.
     """
-    if compiled and len(x) >= _COMPILED_FROM:
+    if compiled and len(x) >= COMPILED_FROM:
         return Patterns(x, t_x, T, weight, compiled=True)
     return compress(x, t_x, T, weight)
 
@@ -115,8 +117,8 @@ def count_weights(x: Array, weight: Array, *, compiled: bool) -> tuple[Array, Ar
     if compiled:
         from crm_ml.clv.likelihood.compiled import read_only, tally
 
-        *per_count, beyond = tally(*read_only(x, weight), _TALLIED)
-        per_count, rare = np.array(per_count), beyond > 0
+        sums = tally(*read_only(x, weight), _TALLIED)
+        per_count, rare = sums[:-1], sums[-1] > 0
     else:
         rare = x.max(initial=0.0) >= _TALLIED
         per_count = np.zeros(0) if rare else np.bincount(x.astype(np.intp), weights=weight)
@@ -125,6 +127,37 @@ def count_weights(x: Array, weight: Array, *, compiled: bool) -> tuple[Array, Ar
         return counts, np.bincount(member, weights=weight)
     counts = np.flatnonzero(per_count)
     return counts.astype(float), per_count[counts]
+
+
+def chosen_rows(rows: NDArray[np.bool_], *columns: Array) -> tuple[Array, ...]:
+    """Return the rows of every column that are marked; many of them with compiled code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [column.tolist() for column in chosen_rows(np.array([True, False]), np.array([1.0, 2.0]), np.ones(2))]
+    [[1.0], [1.0]]
+    """
+    if len(rows) < COMPILED_FROM:
+        return tuple(column[rows] for column in columns)
+    from crm_ml.clv.likelihood.compiled import chosen, read_only
+
+    return chosen(read_only(*columns), rows)
+
+
+def sample_sizes(n: int) -> list[int]:
+    """Sizes of samples worth climbing before ``n`` rows are, from small to large; none for few rows.
+
+    Examples
+    --------
+    >>> sample_sizes(8_000), sample_sizes(20_000), sample_sizes(10_000_000)
+    ([], [2000], [2441, 39062, 625000])
+    """
+    sizes: list[int] = []
+    while n > _SAMPLED_FROM:
+        n = max(_SMALLEST_SAMPLE, n // _THINNING)
+        sizes.insert(0, n)
+    return sizes
 
 
 def thin(patterns: Patterns, *, at_most: int) -> Patterns:

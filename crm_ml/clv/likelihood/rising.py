@@ -64,7 +64,7 @@ class CountSums:
         Examples
         --------
         >>> value, gradient, hessian = CountSums(np.array([1.0]), np.array([10.0])).ratios(1.0, 3.0)
-        >>> round(value, 6), gradient.tolist(), hessian.tolist()  # 10 log(b / (a + b))
+        >>> round(value, 6), gradient.tolist(), hessian.round(9).tolist()  # 10 log(b / (a + b))
         (-2.876821, [-2.5, 2.5], [[-1.875, 1.875], [1.875, -1.875]])
         """
         below, above = 1.0 / (b + self._steps), 1.0 / (a + b + self._steps)

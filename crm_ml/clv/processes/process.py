@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from crm_ml.clv.likelihood.newton import FitResult, Objective, maximise
-from crm_ml.clv.likelihood.patterns import Patterns, patterns_of, thin
+from crm_ml.clv.likelihood.newton import FitResult, maximise
+from crm_ml.clv.likelihood.patterns import Patterns, patterns_of, sample_sizes, thin
 from crm_ml.clv.processes.outlook.mathematics import ProcessMathematics
 from crm_ml.clv.processes.outlook.prediction import ProcessPredictions
 from crm_ml.clv.rfm_frame import check_fitted, check_weights, refuse_without_repeats
@@ -23,9 +23,6 @@ from crm_ml.clv.uncertainty.bootstrap import Reweighted
 __all__ = ["ProcessMathematics", "PurchaseProcess"]
 
 Array = NDArray[np.float64]
-
-_SMALLEST_SAMPLE, _SAMPLE_FROM, _THINNING = 2_000, 8_000, 8
-"""More than 8,000 patterns are climbed from the summit of an eighth of them, but of 2,000 at the least."""
 
 
 class PurchaseProcess(ProcessPredictions):
@@ -133,43 +130,20 @@ class PurchaseProcess(ProcessPredictions):
 
 
 def _fit(mathematics: ProcessMathematics, patterns: Patterns) -> FitResult:
-    """Fit with the mean length of observation as the unit of time, and return to the caller's unit.
+    """Fit with a range of the parameters that is relative to the mean length of observation.
 
-    The unit moves the origin of the log parameters and leaves the histories as they are. A process without
-    parameters of time counts it in steps, which have no other unit.
+    A process without parameters of time counts it in steps, which have no other unit.
     """
-    unit = patterns.total_T / patterns.total_weight if mathematics.TIME_NAMES else 1.0
-    origin = np.array([math.log(unit) if name in mathematics.TIME_NAMES else 0.0 for name in mathematics.NAMES])
-    parts = [patterns]
-    while len(parts[0].x) > _SAMPLE_FROM:
-        parts.insert(0, thin(parts[0], at_most=max(_SMALLEST_SAMPLE, len(parts[0].x) // _THINNING)))
-
-    def from_origin(part: Patterns) -> tuple[Objective, float]:
-        evaluate, constant = mathematics.objective(part), part.total_x * math.log(unit)
-
-        def moved(theta: Array) -> tuple[float, Array, Array]:
-            value, gradient, hessian = evaluate(theta + origin)
-            return value + constant, gradient, hessian
-
-        return moved, part.total_weight
-
-    *samples, (whole, total_weight) = (from_origin(part) for part in parts)
-    fit = maximise(
+    parts = [*(thin(patterns, at_most=size) for size in sample_sizes(len(patterns.x))), patterns]
+    timed = np.array([name in mathematics.TIME_NAMES for name in mathematics.NAMES])
+    unit = timed * math.log(patterns.total_T / patterns.total_weight)
+    *samples, (whole, total_weight) = ((mathematics.objective(part), part.total_weight) for part in parts)
+    return maximise(
         whole,
-        [start - origin for start in mathematics.starts(parts[0])],
+        mathematics.starts(parts[0]),
         names=mathematics.NAMES,
-        lower=mathematics.log_lower,
-        upper=mathematics.log_upper,
+        lower=mathematics.log_lower + unit,
+        upper=mathematics.log_upper + unit,
         total_weight=total_weight,
         samples=samples,
-    )
-
-    def restore(values: Mapping[str, float]) -> dict[str, float]:
-        return {n: v * unit if n in mathematics.TIME_NAMES else v for n, v in values.items()}
-
-    return dataclasses.replace(
-        fit,
-        params=restore(fit.params),
-        standard_errors=restore(fit.standard_errors),
-        log_likelihood=fit.log_likelihood - patterns.total_x * math.log(unit),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["spend_evidence", "spend_notes"]
+__all__ = ["spend_evidence", "spend_notes", "telling"]
 
 Array = NDArray[np.float64]
 
@@ -18,29 +19,42 @@ _CERTAIN = 2.58
 """Standard errors, 1 / sqrt(n - 1), from which a correlation is no accident at the 1 % level."""
 
 
-def spend_evidence(x: Array, m: Array, weight: Array) -> dict[str, Any]:
+def telling(x: Array, m: Array, weight: Array) -> NDArray[np.bool_]:
+    """Mark the customers who say something about spend.
+
+    Examples
+    --------
+    >>> telling(np.array([0.0, 1, 2]), np.array([0, 10, -5.0]), np.ones(3)).tolist()
+    [False, True, False]
+    """
+    return np.asarray((x > 0) & (m > 0) & (weight > 0))
+
+
+def spend_evidence(x: Array, m: Array, weight: Array, *, used: Sequence[Array]) -> dict[str, Any]:
     """Count customers by what is known of their spend, and correlate it with frequency.
 
     Parameters
     ----------
     x, m, weight : ndarray of shape (n,)
         Repeat purchases, their mean spend, customers.
+    used : three ndarray
+        The same of the customers who are `telling`.
 
     Examples
     --------
-    >>> evidence = spend_evidence(np.array([0.0, 1, 2, 3, 2]), np.array([0, 10, 20.0, 30, -5]), np.ones(5))
+    >>> x, m, weight = np.array([[0.0, 1, 2, 3, 2], [0, 10, 20, 30, -5], np.ones(5)])
+    >>> evidence = spend_evidence(x, m, weight, used=[column[1:4] for column in (x, m, weight)])
     >>> [evidence[f"customers{part}"] for part in ("", "_without_repeat_spend", "_with_nonpositive_spend")]
     [3.0, 1.0, 1.0]
     >>> round(evidence["frequency_spend_correlation"], 9)
     1.0
     """
-    repeat, positive = x > 0, m > 0
-    used = repeat & positive & (weight > 0)
+    repeat = x > 0
     return {
-        "customers": float(weight[used].sum()),
-        "customers_without_repeat_spend": float(weight[~repeat].sum()),
-        "customers_with_nonpositive_spend": float(weight[repeat & ~positive].sum()),
-        "frequency_spend_correlation": _correlation(x[used], m[used], weight[used]),
+        "customers": float(used[-1].sum()),
+        "customers_without_repeat_spend": float(weight.sum(where=~repeat)),
+        "customers_with_nonpositive_spend": float(weight[np.flatnonzero(repeat & (m <= 0))].sum()),
+        "frequency_spend_correlation": _correlation(*used),
     }
 
 
@@ -83,7 +97,9 @@ def spend_notes(evidence: dict[str, Any], *, remedy: str | None) -> list[str]:
 
 def _correlation(x: Array, y: Array, weight: Array) -> float | None:
     """Weighted Pearson correlation; None where one side does not vary."""
-    share = weight / weight.sum()
-    x, y = x - share @ x, y - share @ y
-    spread = float(np.sqrt((share @ x**2) * (share @ y**2)))
-    return float(share @ (x * y)) / spread if spread > 1e-12 * max(1.0, float(np.abs(y).max())) else None
+    total = weight.sum()
+    x, y = x - weight @ x / total, y - weight @ y / total
+    weighted_x, weighted_y = weight * x, weight * y
+    spread = float(np.sqrt((weighted_x @ x) * (weighted_y @ y)) / total)
+    varies = spread > 1e-12 * max(1.0, float(y.max()), -float(y.min()))
+    return float(weighted_x @ y / total) / spread if varies else None

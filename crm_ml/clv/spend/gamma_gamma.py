@@ -9,12 +9,16 @@ Source: Fader and Hardie (2013), The Gamma-Gamma Model of Monetary Value, equati
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, gammaln, polygamma
+from scipy.special import betainc, gammaln, zeta
 
 from crm_ml.clv.likelihood.newton import Objective
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.patterns import count_weights
+from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise
 
 __all__ = [
     "NAMES",
@@ -52,41 +56,65 @@ def log_likelihood(x: ArrayLike, m: ArrayLike, *, p: float, q: float, gamma: flo
     )
 
 
-def objective(x: Array, m: Array, weight: Array) -> Objective:
+def objective(x: Array, m: Array, weight: Array, *, compiled: bool = False) -> Objective:
     """Log-likelihood of all customers with gradient and Hessian by log(p, q, gamma).
 
     Gamma functions are evaluated once per distinct x.
+
+    Parameters
+    ----------
+    x, m, weight : ndarray of shape (n_customers,)
+    compiled : bool, default False
+        Whether to sum over the customers with compiled code.
     """
-    total, constant = m * x, float(weight @ np.log(m))
-    counts, member = np.unique(x, return_inverse=True)
-    per_count = np.bincount(member, weights=weight)
+    counts, per_count = count_weights(x, weight, compiled=compiled)
+    sums = (_compiled_sums if compiled else _numpy_sums)(x, m, weight)
+    constant = float(weight @ np.log(m))
 
     def evaluate(theta: Array) -> tuple[float, Array, Array]:
-        p, q, gamma = np.exp(theta)
-        own = total / (gamma + total)
-        common = gamma / (gamma + total)
-        log_own, log_common = np.log1p(gamma / total), np.log1p(total / gamma)
-        w_own = float(weight @ (x * log_own))
-        w_common = float(weight @ log_common)
+        p, q, gamma = np.exp(theta).tolist()
+        log_common, own, both, x_log_own, x_common, x_both = sums(gamma).tolist()
         n, k = p * counts, per_count
-        value = float(k @ (gammaln_rise(q, n) - gammaln(n))) - q * w_common - p * w_own - constant
+        far = zeta(2.0, n + q)
+        value = float(k @ (gammaln_rise(q, n) - gammaln(n))) - q * log_common - p * x_log_own - constant
         gradient = np.array(
             [
-                float((k * n) @ digamma_rise(n, q)) - p * w_own,
-                q * float(k @ digamma_rise(q, n)) - q * w_common,
-                q * float(weight @ own) - p * float(weight @ (x * common)),
+                float((k * n) @ digamma_rise(n, q)) - p * x_log_own,
+                q * float(k @ digamma_rise(q, n)) - q * log_common,
+                q * own - p * x_common,
             ]
         )
-        hessian = np.diag(np.array([gradient[0], gradient[1], 0.0]))
-        hessian[0, 0] += float((k * n * n) @ trigamma_rise(n, q))
-        hessian[1, 1] += q * q * float(k @ trigamma_rise(q, n))
-        hessian[2, 2] = -float(weight @ ((q + p * x) * own * common))
-        hessian[0, 1] = hessian[1, 0] = q * float((k * n) @ polygamma(1, n + q))
-        hessian[0, 2] = hessian[2, 0] = -p * float(weight @ (x * common))
-        hessian[1, 2] = hessian[2, 1] = q * float(weight @ own)
+        hessian = np.diag(gradient)
+        hessian[0, 0] += float((k * n * n) @ (far - zeta(2.0, n)))
+        hessian[1, 1] += q * q * float(k @ (far - zeta(2.0, q)))
+        hessian[2, 2] = -q * both - p * x_both
+        hessian[0, 1] = hessian[1, 0] = q * float((k * n) @ far)
+        hessian[0, 2] = hessian[2, 0] = -p * x_common
+        hessian[1, 2] = hessian[2, 1] = q * own
         return value, gradient, hessian
 
     return evaluate
+
+
+def _numpy_sums(x: Array, m: Array, weight: Array) -> Callable[[float], Array]:
+    """See `compiled.spend_sums`."""
+    total, weighted_x = x * m, weight * x
+
+    def sums(gamma: float) -> Array:
+        z = total / gamma
+        common = 1.0 / (1.0 + z)
+        own = z * common
+        by_weight = np.stack([np.log1p(z), own, own * common]) @ weight
+        by_purchase = np.stack([np.log1p(1.0 / z), common, own * common]) @ weighted_x
+        return np.concatenate([by_weight, by_purchase])
+
+    return sums
+
+
+def _compiled_sums(x: Array, m: Array, weight: Array) -> Callable[[float], Array]:
+    from crm_ml.clv.likelihood.compiled import read_only, spend_sums
+
+    return partial(spend_sums, *read_only(x, m, weight))
 
 
 def starts() -> list[Array]:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from crm_ml.clv.likelihood.newton import FitResult, maximise
+from crm_ml.clv.likelihood.patterns import COMPILED_FROM, chosen_rows, sample_sizes
 from crm_ml.clv.rfm_frame import check_fitted, check_spend, check_weights, refuse_without_repeats
 from crm_ml.clv.spend import gamma_gamma
-from crm_ml.clv.spend.evidence import spend_evidence, spend_notes
+from crm_ml.clv.spend.evidence import spend_evidence, spend_notes, telling
 from crm_ml.clv.stored_fit import StoredFit
 from crm_ml.clv.uncertainty.bootstrap import Reweighted
 from crm_ml.errors import ConvergenceError
@@ -23,8 +24,6 @@ __all__ = ["GammaGammaModel"]
 
 Array = NDArray[np.float64]
 
-_SCREEN_CUSTOMERS = 2_000
-"""Starts are tried on a subsample where there are more than four times as many customers."""
 _REMEDY = "crm_ml.clv.SpendRegression lets spend follow frequency and covariates."
 
 
@@ -83,11 +82,11 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """
         x, m = check_spend(rfm)
         weight = check_weights(weights, len(rfm))
-        used = _telling(x, m, weight)
-        refuse_without_repeats(int(used.sum()), len(rfm), what="a repeat purchase of positive mean spend")
-        fit = _fit(x[used], m[used], weight[used])
+        used = chosen_rows(telling(x, m, weight), x, m, weight)
+        refuse_without_repeats(len(used[0]), len(rfm), what="a repeat purchase of positive mean spend")
+        fit = _fit(*used, compiled=len(rfm) >= COMPILED_FROM)
         _refuse_infinite_mean(fit.params)
-        evidence = spend_evidence(x, m, weight)
+        evidence = spend_evidence(x, m, weight, used=used)
         self._take(StoredFit.of(fit, notes=[*fit.notes, *spend_notes(evidence, remedy=_REMEDY)]))
         self.diagnostics_ |= evidence
         return self
@@ -109,12 +108,11 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         """Return the likelihood of a frame, to be maximised under other weights; for the bootstrap."""
         x, m = check_spend(rfm)
         weight = check_weights(weights, len(rfm))
-        rows = np.argsort(x, kind="stable")
-        rows = rows[_telling(x, m, weight)[rows]]
-        x, m = x[rows], m[rows]
+        x, m, weight = chosen_rows(telling(x, m, weight), x, m, weight)
+        compiled = len(rfm) >= COMPILED_FROM
         return Reweighted(
-            weight[rows],
-            lambda weight: gamma_gamma.objective(x, m, weight),
+            weight,
+            lambda weight: gamma_gamma.objective(x, m, weight, compiled=compiled),
             lower=gamma_gamma.log_lower,
             upper=gamma_gamma.log_upper,
         )
@@ -147,33 +145,29 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.population_mean_ = gamma_gamma.population_mean(**stored.params)
 
 
-def _fit(x: Array, m: Array, weight: Array) -> FitResult:
+def _fit(x: Array, m: Array, weight: Array, *, compiled: bool) -> FitResult:
     """Fit with the mean spend as the unit of money, and return to the caller's unit."""
-    unit = float(weight @ m) / float(weight.sum())
-    screen, stride = None, len(x) // _SCREEN_CUSTOMERS
-    if stride > 4:
-        thinned = weight[::stride]
-        screen = (gamma_gamma.objective(x[::stride], m[::stride] / unit, thinned), float(thinned.sum()))
+    total_weight = float(weight.sum())
+    unit = float(weight @ m) / total_weight
+    scaled, samples = m / unit, []
+    for size in sample_sizes(len(x)):
+        part = [np.ascontiguousarray(column[:: len(x) // size]) for column in (x, scaled, weight)]
+        samples.append((gamma_gamma.objective(*part, compiled=compiled), float(part[-1].sum())))
     fit = maximise(
-        gamma_gamma.objective(x, m / unit, weight),
+        gamma_gamma.objective(x, scaled, weight, compiled=compiled),
         gamma_gamma.starts(),
         names=gamma_gamma.NAMES,
         lower=gamma_gamma.log_lower,
         upper=gamma_gamma.log_upper,
-        total_weight=float(weight.sum()),
-        screen=screen,
+        total_weight=total_weight,
+        samples=samples,
     )
     return dataclasses.replace(
         fit,
         params={**fit.params, "gamma": fit.params["gamma"] * unit},
         standard_errors={**fit.standard_errors, "gamma": fit.standard_errors["gamma"] * unit},
-        log_likelihood=fit.log_likelihood - float(weight.sum()) * float(np.log(unit)),
+        log_likelihood=fit.log_likelihood - total_weight * float(np.log(unit)),
     )
-
-
-def _telling(x: Array, m: Array, weight: Array) -> NDArray[np.bool_]:
-    """Mark the customers who say something about spend."""
-    return np.asarray((x > 0) & (m > 0) & (weight > 0))
 
 
 def _refuse_infinite_mean(params: Mapping[str, float]) -> None:

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from crm_ml.clv.covariates.standardised import Standard, check_l2, check_names
 from crm_ml.clv.rfm_frame import check_covariates, check_fitted, check_spend, check_weights, refuse_without_repeats
 from crm_ml.clv.spend.credibility import credibility, variance_components
-from crm_ml.clv.spend.evidence import spend_evidence, spend_notes
+from crm_ml.clv.spend.evidence import spend_evidence, spend_notes, telling
 from crm_ml.errors import ConvergenceError, CrmError, ModelError
 
 __all__ = ["SpendRegression"]
@@ -102,22 +102,22 @@ class SpendRegression(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             raise CrmError("A spend regression needs a covariate; it has none.\nName some, or use GammaGammaModel.")
         (x, m), values = check_spend(rfm), self._values(rfm)
         weight = check_weights(weights, len(rfm))
-        used = (x > 0) & (m > 0) & (weight > 0)
-        refuse_without_repeats(int(used.sum()), len(rfm), what="a repeat purchase of positive mean spend")
-        purchases = weight[used] * x[used]
-        standard = Standard.of(values[used], purchases, names=names)
-        log_mean, slopes = _gamma_regression(standard.of_rows(values[used]), m[used], purchases, l2=l2)
-        relative = m[used] / np.exp(log_mean + standard.of_rows(values[used]) @ slopes)
-        components = variance_components(x[used], relative, weight[used])
+        rows = telling(x, m, weight)
+        refuse_without_repeats(int(rows.sum()), len(rfm), what="a repeat purchase of positive mean spend")
+        used, purchases = (x[rows], m[rows], weight[rows]), weight[rows] * x[rows]
+        standard = Standard.of(values[rows], purchases, names=names)
+        log_mean, slopes = _gamma_regression(standard.of_rows(values[rows]), m[rows], purchases, l2=l2)
+        relative = m[rows] / np.exp(log_mean + standard.of_rows(values[rows]) @ slopes)
+        components = variance_components(x[rows], relative, weight[rows])
         params = {
             "mean_spend": float(np.exp(log_mean)),
             **{f"spend:{name}": value for name, value in zip(names, (slopes / standard.scales).tolist(), strict=True)},
             "between": components.between,
             "within": components.within,
         }
-        evidence = spend_evidence(x, m, weight)
+        evidence = spend_evidence(x, m, weight, used=used)
         notes = [*spend_notes(evidence, remedy=None), *components.notes]
-        mean = float(purchases @ m[used] / purchases.sum())
+        mean = float(purchases @ m[rows] / purchases.sum())
         self._take(params, standard, mean, {**evidence, "notes": notes})
         return self
 
