@@ -30,15 +30,9 @@ from crm_ml.clv.likelihood.beta_geo_objective import objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import gammaln_rise
 from crm_ml.clv.likelihood.silence import log_stage_sum, stage_weights
-from crm_ml.clv.processes import erlang_gaps
+from crm_ml.clv.processes import erlang_gaps, future_table
 from crm_ml.clv.processes.erlang_gaps import discounted_purchases_over_stages
-from crm_ml.clv.processes.geometric_dropout import (
-    discounted_purchases_while_alive,
-    draw_purchases,
-    dropout_grid,
-    purchases_while_alive,
-    through_cells,
-)
+from crm_ml.clv.processes.geometric_dropout import draw_purchases, dropout_grid, purchases_while_alive
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
@@ -245,27 +239,19 @@ def expected_purchases(
     25.757
     """
     x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
+    if k == 1:
+        return future_table.expected_purchases(
+            horizon, x, t_x, T, discount_rate=discount_rate, r=r, alpha=alpha, a=a, b=b, modified=modified
+        )
     while_alive = np.empty(x.shape)
-    distinct, member = np.unique(x, return_inverse=True)
-    order = np.argsort(member, kind="stable")
-    ends = np.cumsum(np.bincount(member, minlength=len(distinct)))
-    for count, rows in zip(distinct, np.split(order, ends)[:-1], strict=True):
+    for count in np.unique(x):
+        rows = np.flatnonzero(x == count)
         shape, rate = r + k * count, alpha + T[rows]
         p, weight = dropout_grid(a, b + (count + modified), reach=horizon * (shape + (k - 1)) / alpha)
-        if k == 1:
-
-            def future(rate: Array, shape: float = shape, p: Array = p, weight: Array = weight) -> Array:
-                t = np.full_like(rate, horizon)
-                return discounted_purchases_while_alive(
-                    t, discount_rate=discount_rate, shape=shape, rate=rate, p=p, weight=weight
-                )
-
-            while_alive[rows] = through_cells(future, rate)
-        else:
-            stages = stage_weights(np.asarray(shape), (T[rows] - t_x[rows]) / rate, k=k)
-            while_alive[rows] = discounted_purchases_over_stages(
-                horizon, discount_rate=discount_rate, k=k, stages=stages, shape=shape, rate=rate, p=p, weight=weight
-            )
+        stages = stage_weights(np.asarray(shape), (T[rows] - t_x[rows]) / rate, k=k)
+        while_alive[rows] = discounted_purchases_over_stages(
+            horizon, discount_rate=discount_rate, k=k, stages=stages, shape=shape, rate=rate, p=p, weight=weight
+        )
     return probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified) * while_alive
 
 
