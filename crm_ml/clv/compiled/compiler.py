@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from crm_ml.clv.compiled import elementary
+from crm_ml.clv.compiled import elementary, searching
 
 __all__ = ["MANY_ROWS", "compiled"]
 
@@ -26,6 +26,8 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     loop : callable
         Written in the part of Python that numba compiles; may call the functions of `elementary`.
 
+    Arrays should be what they always are, contiguous and writeable, as each new kind is compiled anew.
+
     Examples
     --------
     >>> import numpy as np
@@ -37,10 +39,13 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     from numba import njit
     from numba.extending import register_jitable
 
-    settings = {"error_model": "numpy"}  # a check for division by zero would keep loops from being vectorised
-    for name in elementary.__all__:
-        register_jitable(**settings)(getattr(elementary, name))
+    # a check for division by zero would keep loops from being vectorised
+    for module, inline in ((elementary, "always"), (searching, "never")):
+        for name in module.__all__:
+            if callable(function := getattr(module, name)):
+                register_jitable(error_model="numpy", inline=inline)(function)
     try:
-        return njit(loop, cache=True, **settings)  # type: ignore[no-any-return]
+        machine_code: Callable[..., Any] = njit(loop, cache=True, error_model="numpy")
     except RuntimeError:  # nowhere to keep it
-        return njit(loop, **settings)  # type: ignore[no-any-return]
+        machine_code = njit(loop, error_model="numpy")
+    return machine_code

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["alive_probability", "exp_minus", "log1p", "octave", "silent_probability"]
+__all__ = [
+    "COEFFICIENTS",
+    "alive_probability",
+    "exp_minus",
+    "log1p",
+    "octave",
+    "polynomial",
+    "silence_probability",
+    "stay_or_leave",
+]
 
 _LOG2_E = 1.0 / math.log(2.0)
 _LOG2_HIGH = float.fromhex("0x1.62e42fefa0000p-1")  # the leading bits of log(2): times any exponent without rounding
@@ -27,6 +36,9 @@ _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12, _E13 = (1.0 / math.fac
 _ROOT_TWO = math.sqrt(2.0)
 _HALF_WIDTH = 3.0 - 2.0 * math.sqrt(2.0)
 _DEEPEST = 1400.0
+
+COEFFICIENTS = 16
+"""Of the polynomials that `polynomial` evaluates."""
 
 
 def exp_minus(z: Any) -> Any:
@@ -99,8 +111,47 @@ def octave(rate: Any) -> tuple[Any, Any]:
     return (bits >> 52) - 1023, (mantissa - _ROOT_TWO) / ((mantissa + _ROOT_TWO) * _HALF_WIDTH)
 
 
+def polynomial(coefficients: Any, v: Any) -> Any:
+    """Value of a polynomial, its even and its odd part apart, which a processor computes side by side.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (16, ...)
+        In rising powers.
+    v : float or ndarray
+
+    Examples
+    --------
+    >>> polynomial(np.arange(16.0), 1.0)
+    120.0
+    """
+    square = v * v
+    even, odd = coefficients[COEFFICIENTS - 2], coefficients[COEFFICIENTS - 1]
+    for j in range(4, COEFFICIENTS + 1, 2):
+        even = even * square + coefficients[COEFFICIENTS - j]
+        odd = odd * square + coefficients[COEFFICIENTS - j + 1]
+    return even + odd * v
+
+
+def stay_or_leave(x: Any, t_x: Any, T: Any, r: float, alpha: float, a: float, b: float, modified: float) -> Any:
+    """Return two numbers that are as P(alive) to P(left) under BG/NBD, or MBG/NBD if ``modified`` is 1.
+
+    The first is ((alpha + t_x) / (alpha + T))^(r + x), and the second a / (b + x - 1); see `bg_nbd`.
+
+    Examples
+    --------
+    >>> one = (np.array([value]) for value in (2.0, 3.0, 7.0))
+    >>> [number.item() for number in stay_or_leave(*one, 1.0, 1.0, 0.5, 3.0, 0.0)]
+    [0.125, 0.125]
+    """
+    stayed = x + modified
+    some = np.minimum(stayed, 1.0)  # 0 for who had no occasion to leave
+    left = some * a / (b + (np.maximum(stayed, 1.0) - 1.0))
+    return exp_minus(some * (r + x) * log1p((T - t_x) / (alpha + t_x))), left
+
+
 def alive_probability(x: Any, t_x: Any, T: Any, r: float, alpha: float, a: float, b: float, modified: float) -> Any:
-    """Probability of being alive under BG/NBD, or MBG/NBD if ``modified`` is 1; see `bg_nbd`.
+    """Probability of being alive; the parameters are `stay_or_leave`'s.
 
     Examples
     --------
@@ -108,19 +159,19 @@ def alive_probability(x: Any, t_x: Any, T: Any, r: float, alpha: float, a: float
     >>> round(alive_probability(*one, 0.2426, 4.4136, 0.7929, 2.4259, 0.0).item(), 4)
     0.9689
     """
-    stayed = x + modified
-    some = np.minimum(stayed, 1.0)  # 0 for who had no occasion to leave
-    left = some * a / (b + (np.maximum(stayed, 1.0) - 1.0))
-    likelier = exp_minus(some * (r + x) * log1p((T - t_x) / (alpha + t_x)))
-    return likelier / (likelier + left)
+    stay, leave = stay_or_leave(x, t_x, T, r, alpha, a, b, modified)
+    return stay / (stay + leave)
 
 
-def silent_probability(x: Any, T: Any, horizon: float, r: float, alpha: float) -> Any:
-    """Probability that who is alive and never leaves buys nothing within ``horizon``.
+def silence_probability(
+    x: Any, t_x: Any, T: Any, horizon: float, r: float, alpha: float, a: float, b: float, modified: float
+) -> Any:
+    """Probability of no purchase within ``horizon``: gone, or alive and silent.
 
     Examples
     --------
-    >>> round(silent_probability(np.zeros(1), np.zeros(1), 39.0, 0.243, 4.414).item(), 7)
+    >>> round(silence_probability(*np.zeros((3, 1)), 39.0, 0.243, 4.414, 0.793, 2.426, 0.0).item(), 7)
     0.5737864
     """
-    return exp_minus((r + x) * log1p(horizon / (alpha + T)))
+    stay, leave = stay_or_leave(x, t_x, T, r, alpha, a, b, modified)
+    return (leave + stay * exp_minus((r + x) * log1p(horizon / (alpha + T)))) / (stay + leave)

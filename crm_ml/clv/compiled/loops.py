@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crm_ml.clv.compiled.elementary import alive_probability, octave, silent_probability
+from crm_ml.clv.compiled.elementary import COEFFICIENTS, alive_probability, octave, polynomial, silence_probability
 
-__all__ = ["accumulate", "alive", "evaluate", "mark", "no_purchase", "tabulated"]
+__all__ = ["accumulate", "alive", "evaluate", "mark", "silence", "tabulated"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -28,7 +28,7 @@ def alive(
         out[i] = alive_probability(x[i], t_x[i], T[i], r, alpha, a, b, modified)
 
 
-def no_purchase(
+def silence(
     x: Array,
     t_x: Array,
     T: Array,
@@ -42,8 +42,7 @@ def no_purchase(
 ) -> None:
     """Fill ``out`` with the probability of no purchase within the horizon."""
     for i in range(len(x)):
-        here = alive_probability(x[i], t_x[i], T[i], r, alpha, a, b, modified)
-        out[i] = (1.0 - here) + here * silent_probability(x[i], T[i], horizon, r, alpha)
+        out[i] = silence_probability(x[i], t_x[i], T[i], horizon, r, alpha, a, b, modified)
 
 
 def mark(x: Array, T: Array, alpha: float, lowest: int, counts: Seen, octaves: Seen) -> None:
@@ -86,18 +85,17 @@ def tabulated(table: Array, cell: Index, place: Array, weight: Array, out: Array
 
     Parameters
     ----------
-    table : ndarray of shape (n_rows, n_cells, n_coefficients)
+    table : ndarray of shape (n_rows, n_cells, 16)
     cell, place, weight : ndarray of shape (n_terms, n)
     out : ndarray of shape (n_rows, n)
     """
-    last = table.shape[2] - 1
-    for i in range(len(table)):
+    n_rows, n_cells, _ = table.shape
+    flat = table.ravel()
+    for i in range(n_rows):
         for k in range(len(cell)):
             for m in range(cell.shape[1]):
-                value = table[i, cell[k, m], last]
-                for j in range(last):
-                    value = value * place[k, m] + table[i, cell[k, m], last - 1 - j]
-                out[i, m] += weight[k, m] * value
+                at = (i * n_cells + cell[k, m]) * COEFFICIENTS
+                out[i, m] += weight[k, m] * polynomial(flat[at : at + COEFFICIENTS], place[k, m])
 
 
 def evaluate(
@@ -123,19 +121,19 @@ def evaluate(
         The table's row of each count.
     column : ndarray of shape (n_octaves,)
         The table's column of each octave from ``lowest`` on.
-    table : ndarray of shape (n_rows, n_columns, n_coefficients)
+    table : ndarray of shape (n_rows, n_columns, 16)
     """
-    last = table.shape[2] - 1
-    place, where = np.empty(_STRIP), np.empty(_STRIP, np.intp)
-    for start in range(0, len(x), _STRIP):
-        size = min(_STRIP, len(x) - start)
-        for i in range(size):
-            out[start + i] = alive_probability(x[start + i], t_x[start + i], T[start + i], r, alpha, a, b, modified)
-        for i in range(size):
-            where[i], place[i] = octave(alpha + T[start + i])
-        for i in range(size):
-            coefficients = table[row[int(x[start + i])], column[where[i] - lowest]]
-            value = coefficients[last]
-            for j in range(last):
-                value = value * place[i] + coefficients[last - 1 - j]
-            out[start + i] *= value
+    flat = table.ravel()
+    row_start, column_start = row * (table.shape[1] * COEFFICIENTS), column * COEFFICIENTS
+    place, start = np.empty(_STRIP), np.empty(_STRIP, np.intp)
+    for first in range(0, len(x), _STRIP):
+        strip = slice(first, first + _STRIP)
+        x_, t_x_, T_, out_ = x[strip], t_x[strip], T[strip], out[strip]
+        for i in range(len(x_)):
+            out_[i] = alive_probability(x_[i], t_x_[i], T_[i], r, alpha, a, b, modified)
+        for i in range(len(x_)):
+            start[i], place[i] = octave(alpha + T_[i])
+        for i in range(len(x_)):
+            start[i] = row_start[int(x_[i])] + column_start[start[i] - lowest]
+        for i in range(len(x_)):
+            out_[i] *= polynomial(flat[start[i] : start[i] + COEFFICIENTS], place[i])

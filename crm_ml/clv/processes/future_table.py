@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from crm_ml.clv.compiled import loops
 from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled
-from crm_ml.clv.compiled.elementary import alive_probability, octave
+from crm_ml.clv.compiled.elementary import COEFFICIENTS, alive_probability, octave, polynomial
+from crm_ml.clv.compiled.histories import plain
 from crm_ml.clv.processes.geometric_dropout import shared_grid
 
 __all__ = ["expected_purchases", "future_table"]
@@ -35,7 +36,6 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 _BLOCK = 32  # counts of purchases that share their nodes of p
-_COEFFICIENTS = 16
 _TIME_NODES = 32
 _FORGOTTEN = 45.0  # what is discounted by exp(-45) is below rounding
 _LARGEST_INDEX = 1 << 20
@@ -67,10 +67,11 @@ def expected_purchases(
     settings = {"discount_rate": discount_rate, "r": r, "alpha": alpha, "a": a, "b": b + modified}
     if len(x) < MANY_ROWS or x.max() >= _LARGEST_INDEX:
         exponent, place = octave(alpha + T)
-        counts, row = np.unique(x, return_inverse=True)
+        counts, row = np.unique(x.astype(np.intp), return_inverse=True)
         octaves, column = np.unique(exponent, return_inverse=True)
-        table = future_table(horizon, counts.astype(int), octaves, fast=False, **settings)
-        return np.asarray(alive_probability(x, t_x, T, *params) * _horner(table[row, column], place))
+        table = future_table(horizon, counts, octaves, fast=False, **settings)
+        return np.asarray(alive_probability(x, t_x, T, *params) * polynomial(table[row, column].T, place))
+    x, t_x, T = plain(x, t_x, T)
     lowest, highest = (int(octave(alpha + extreme)[0]) for extreme in (T.min(), T.max()))
     seen, passed = np.zeros(int(x.max()) + 1, dtype=bool), np.zeros(highest - lowest + 1, dtype=bool)
     compiled(loops.mark)(x, T, params[1], lowest, seen, passed)
@@ -113,7 +114,7 @@ def future_table(
 
     Returns
     -------
-    ndarray of shape (n_counts, n_octaves, n_coefficients)
+    ndarray of shape (n_counts, n_octaves, 16)
     """
     rate = _nodes(octaves)
     farthest = horizon / alpha
@@ -138,13 +139,11 @@ def future_table(
         compiled(loops.tabulated)(table, cell, place, weight, values)
     else:
         for k in range(len(cell)):
-            values += weight[k] * _horner(table[:, cell[k]], place[k])
+            values += weight[k] * polynomial(np.moveaxis(table[:, cell[k]], -1, 0), place[k])
     return _coefficients(values)
 
 
-def _purchases(
-    reach: Array, counts: Index, *, farthest: float, r: float, a: float, b: float, fast: bool
-) -> Array:
+def _purchases(reach: Array, counts: Index, *, farthest: float, r: float, a: float, b: float, fast: bool) -> Array:
     """Return expected purchases of alive customers within ``reach`` units of rate, (n_counts, n)."""
     values = np.empty((len(counts), len(reach)))
     for first in np.unique(counts // _BLOCK) * _BLOCK:
@@ -170,18 +169,10 @@ def _purchases(
     return values
 
 
-def _horner(coefficients: Array, place: Array) -> Array:
-    """Evaluate polynomials, coefficients last, each at its place."""
-    value = coefficients[..., -1]
-    for j in range(2, coefficients.shape[-1] + 1):
-        value = value * place + coefficients[..., -j]
-    return value
-
-
 def _nodes(octaves: Index) -> Array:
     """Return the Chebyshev nodes of each octave's places, as numbers; one octave after the other."""
-    v = np.cos((np.arange(_COEFFICIENTS) + 0.5) * np.pi / _COEFFICIENTS) * (3.0 - 2.0 * np.sqrt(2.0))
-    return np.ldexp(np.sqrt(2.0) * (1.0 + v) / (1.0 - v), octaves[:, None]).ravel()
+    v = np.cos((np.arange(COEFFICIENTS) + 0.5) * np.pi / COEFFICIENTS) * (3.0 - 2.0 * np.sqrt(2.0))
+    return np.asarray(np.ldexp(np.sqrt(2.0) * (1.0 + v) / (1.0 - v), octaves[:, None]).ravel())
 
 
 def _coefficients(values: Array) -> Array:
@@ -191,10 +182,10 @@ def _coefficients(values: Array) -> Array:
     would drown in rounding. Sums are taken term by term, for a matrix product's order depends on its size.
     """
     to_chebyshev, to_powers = _conversions()
-    values = values.reshape(len(values), -1, _COEFFICIENTS)
+    values = values.reshape(len(values), values.shape[1] // COEFFICIENTS, COEFFICIENTS)
     for matrix in (to_chebyshev, to_powers):
         total = values[..., :1] * matrix[0]
-        for k in range(1, _COEFFICIENTS):
+        for k in range(1, COEFFICIENTS):
             total += values[..., k : k + 1] * matrix[k]
         values = total
     return values
@@ -203,7 +194,7 @@ def _coefficients(values: Array) -> Array:
 @cache
 def _conversions() -> tuple[Array, Array]:
     """Matrices from values at the nodes to Chebyshev coefficients, and on to powers; row by row for each input."""
-    degree, n = np.arange(_COEFFICIENTS), _COEFFICIENTS
+    degree, n = np.arange(COEFFICIENTS), COEFFICIENTS
     to_chebyshev = np.cos(degree * (degree[:, None] + 0.5) * np.pi / n) * np.where(degree, 2.0, 1.0) / n
     to_powers = np.zeros((n, n))
     for k, unit in enumerate(np.eye(n)):

@@ -25,8 +25,8 @@ from scipy.special import betaincinv, exprel
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
-    "draw_purchases",
     "dropout_grid",
+    "last_purchase",
     "purchases_while_alive",
     "shared_grid",
     "through_cells",
@@ -149,24 +149,19 @@ def through_cells(function: Callable[[Array], Array], rate: Array, *, per_octave
     return np.asarray((pull * values[member]).sum(axis=1) / pull.sum(axis=1))
 
 
-def draw_purchases(
-    futures: Futures, *, alive: Array, if_never_left: Array, member: NDArray[np.intp], a: Array, distinct_b: Array
-) -> Array:
-    """Purchases within the horizon in each common future.
+def last_purchase(futures: Futures, a: Array, b: Array) -> Array:
+    """Return the purchase after which an alive customer leaves, counted from now, in each common future.
 
     Parameters
     ----------
     futures : Futures
-    alive : ndarray of shape (n_customers, n_futures)
-        Probability of being alive under each future's parameters.
-    if_never_left : ndarray of shape (n_customers, n_futures)
-        Purchases of a customer who is alive and never leaves.
-    member : ndarray of shape (n_customers,)
-        Which of the distinct rows a customer belongs to.
     a : ndarray of shape (n_futures,)
-    distinct_b : ndarray of shape (n_distinct, n_futures)
+    b : ndarray of shape (n_distinct, n_futures)
         Second Beta parameter of p, per distinct count of purchases.
+
+    Returns
+    -------
+    ndarray of shape (n_distinct, n_futures)
     """
-    p = np.clip(betaincinv(a, distinct_b, futures.dropout), _TINY, 1.0 - 1e-16)
-    last = 1.0 + np.floor(np.log(futures.stop) / np.log1p(-p))
-    return np.where(futures.alive < alive, np.minimum(if_never_left, last[member]), 0.0)
+    p = np.clip(betaincinv(a, b, futures.dropout), _TINY, 1.0 - 1e-16)
+    return np.asarray(1.0 + np.floor(np.log(futures.stop) / np.log1p(-p)))
