@@ -33,7 +33,7 @@ RECENT = {0: 0.0, 1: 0.5, 2: 1.0, 10: 0.93, 60: 0.97, 300: 0.99, 2000: 0.999}  #
 
 DISCOUNTED = list(
     itertools.product(
-        [PARAMETERS[0], PARAMETERS[2], PARAMETERS[6], PARAMETERS[10], PARAMETERS[11]],
+        [PARAMETERS[0], PARAMETERS[2], PARAMETERS[6], PARAMETERS[8], PARAMETERS[10]],
         [0, 2, 60],
         [1.0, 365.0],
         [(12.0, 0.008), (365.0, 2.6e-4), (520.0, 0.0133), (1e4, 0.01), (0.1, 1e-6)],  # horizon, discount rate

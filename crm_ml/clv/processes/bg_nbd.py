@@ -151,7 +151,7 @@ def probability_alive(
     x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
     params = [np.asarray(value, dtype=float) for value in (r, alpha, a, b)]
     if k == 1 and not any(value.ndim for value in params):
-        return histories.probability_alive(x, t_x, T, *map(float, params), modified=float(modified))
+        return histories.probability_alive(x, t_x, T, (*map(float, params), float(modified)))
     x, t_x, T, r, alpha, a, b = np.broadcast_arrays(x, t_x, T, *params)
     return np.asarray(expit(-_log_odds_left(x, t_x, T, r, alpha, a, b, k=k, modified=modified)))
 
@@ -183,7 +183,7 @@ def probability_no_purchase(
     """
     x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
     if k == 1:
-        return histories.probability_no_purchase(horizon, x, t_x, T, r, alpha, a, b, float(modified))
+        return histories.probability_no_purchase(horizon, x, t_x, T, (r, alpha, a, b, float(modified)))
     params = (np.asarray(value) for value in (r, alpha, a, b))
     odds, shape = _log_odds_left(x, t_x, T, *params, k=k, modified=modified), r + k * x
     now = log_stage_sum(shape, (T - t_x) / (alpha + T), k=k)
