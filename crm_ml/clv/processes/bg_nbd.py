@@ -26,22 +26,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaincinv, gammaln
 
+from crm_ml.clv.compiled import histories
+from crm_ml.clv.compiled.compiler import compiled
+from crm_ml.clv.compiled.futures import draw_geometric_dropout
 from crm_ml.clv.likelihood.beta_geo_objective import objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import gammaln_rise
 from crm_ml.clv.likelihood.silence import log_stage_sum, stage_weights
-from crm_ml.clv.processes import erlang_gaps
+from crm_ml.clv.processes import erlang_gaps, future_table
 from crm_ml.clv.processes.erlang_gaps import discounted_purchases_over_stages
-from crm_ml.clv.processes.geometric_dropout import (
-    discounted_purchases_while_alive,
-    draw_purchases,
-    dropout_grid,
-    purchases_while_alive,
-    through_cells,
-)
+from crm_ml.clv.processes.geometric_dropout import dropout_grid, last_purchase, purchases_while_alive
 from crm_ml.clv.processes.outlook.geometric import GeometricOutlook
 from crm_ml.clv.processes.outlook.histories import geometric_histories as simulated_histories
-from crm_ml.clv.uncertainty.interval import Futures
+from crm_ml.clv.uncertainty.interval import MANY_CUSTOMERS, Futures
 
 __all__ = [
     "COMPILED",
@@ -157,9 +154,11 @@ def probability_alive(
     >>> round(float(probability_alive(26, 30.857, 31, r=0.2426, alpha=4.4136, a=0.7929, b=2.4259)), 4)
     0.9689
     """
-    x, t_x, T, r, alpha, a, b = np.broadcast_arrays(
-        *(np.asarray(value, dtype=float) for value in (x, t_x, T, r, alpha, a, b))
-    )
+    x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
+    params = [np.asarray(value, dtype=float) for value in (r, alpha, a, b)]
+    if k == 1 and not any(value.ndim for value in params):
+        return histories.probability_alive(x, t_x, T, (*map(float, params), float(modified)))
+    x, t_x, T, r, alpha, a, b = np.broadcast_arrays(x, t_x, T, *params)
     return np.asarray(expit(-_log_odds_left(x, t_x, T, r, alpha, a, b, k=k, modified=modified)))
 
 
@@ -188,7 +187,9 @@ def probability_no_purchase(
     >>> round(float(new[0]), 7)  # Hardie's spreadsheet note: P(X(39) = 0)
     0.5737864
     """
-    x, t_x, T = (np.asarray(value, dtype=float) for value in (x, t_x, T))
+    x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
+    if k == 1:
+        return histories.probability_no_purchase(horizon, x, t_x, T, (r, alpha, a, b, float(modified)))
     params = (np.asarray(value) for value in (r, alpha, a, b))
     odds, shape = _log_odds_left(x, t_x, T, *params, k=k, modified=modified), r + k * x
     now = log_stage_sum(shape, (T - t_x) / (alpha + T), k=k)
@@ -280,27 +281,19 @@ def expected_purchases(
     25.757
     """
     x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
+    if k == 1:
+        return future_table.expected_purchases(
+            horizon, x, t_x, T, discount_rate=discount_rate, r=r, alpha=alpha, a=a, b=b, modified=modified
+        )
     while_alive = np.empty(x.shape)
-    distinct, member = np.unique(x, return_inverse=True)
-    order = np.argsort(member, kind="stable")
-    ends = np.cumsum(np.bincount(member, minlength=len(distinct)))
-    for count, rows in zip(distinct, np.split(order, ends)[:-1], strict=True):
+    for count in np.unique(x):
+        rows = np.flatnonzero(x == count)
         shape, rate = r + k * count, alpha + T[rows]
         p, weight = dropout_grid(a, b + (count + modified), reach=horizon * (shape + (k - 1)) / alpha)
-        if k == 1:
-
-            def future(rate: Array, shape: float = shape, p: Array = p, weight: Array = weight) -> Array:
-                t = np.full_like(rate, horizon)
-                return discounted_purchases_while_alive(
-                    t, discount_rate=discount_rate, shape=shape, rate=rate, p=p, weight=weight
-                )
-
-            while_alive[rows] = through_cells(future, rate)
-        else:
-            stages = stage_weights(np.asarray(shape), (T[rows] - t_x[rows]) / rate, k=k)
-            while_alive[rows] = discounted_purchases_over_stages(
-                horizon, discount_rate=discount_rate, k=k, stages=stages, shape=shape, rate=rate, p=p, weight=weight
-            )
+        stages = stage_weights(np.asarray(shape), (T[rows] - t_x[rows]) / rate, k=k)
+        while_alive[rows] = discounted_purchases_over_stages(
+            horizon, discount_rate=discount_rate, k=k, stages=stages, shape=shape, rate=rate, p=p, weight=weight
+        )
     return probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified) * while_alive
 
 
@@ -344,18 +337,25 @@ def drawn_purchases(
     of the probability of it, is uniform over those who are, and decides their stage.
     """
     distinct, member = np.unique(x, return_inverse=True)
-    x, t_x, T, distinct = x[:, None], t_x[:, None], T[:, None], distinct[:, None]
+    distinct = distinct[:, None]
+    shape, last = r + k * distinct, last_purchase(futures, a, b + (distinct + modified))
+    rate = gammaincinv(shape, futures.rate)
+    if k == 1 and len(x) >= MANY_CUSTOMERS:
+        drawn = np.empty((len(x), len(r)))
+        settled = (futures.alive, futures.arrivals.T, futures.many)
+        compiled(draw_geometric_dropout)(
+            x, t_x, T, horizon, r, alpha, a, b, float(modified), member, rate, last, *settled, drawn
+        )
+        return drawn
+    x, t_x, T = x[:, None], t_x[:, None], T[:, None]
     alive = probability_alive(x, t_x, T, r=r, alpha=alpha, a=a, b=b, k=k, modified=modified)
-    rate, shape = alpha + T, r + k * distinct
-    pace = gammaincinv(shape, futures.rate)[member] / rate
+    pace = rate[member] / (alpha + T)
     if k > 1:
-        bounds = np.cumsum(stage_weights(r + k * x, (T - t_x) / rate, k=k), axis=0)[:-1] * alive
+        bounds = np.cumsum(stage_weights(r + k * x, (T - t_x) / (alpha + T), k=k), axis=0)[:-1] * alive
         stage = (futures.alive > bounds).sum(axis=0)
         for j in range(1, k):
-            pace = np.where(stage == j, gammaincinv(shape + j, futures.rate)[member] / rate, pace)
+            pace = np.where(stage == j, gammaincinv(shape + j, futures.rate)[member] / (alpha + T), pace)
     purchases = futures.purchases_by(pace * horizon)
     if k > 1:
         purchases = np.floor((purchases + stage) / k)
-    return draw_purchases(
-        futures, alive=alive, if_never_left=purchases, member=member, a=a, distinct_b=b + (distinct + modified)
-    )
+    return np.where(futures.alive < alive, np.minimum(purchases, last[member]), 0.0)

@@ -25,10 +25,10 @@ from scipy.special import betaincinv, exprel
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
-    "discounted_purchases_while_alive",
-    "draw_purchases",
     "dropout_grid",
+    "last_purchase",
     "purchases_while_alive",
+    "shared_grid",
     "through_cells",
 ]
 
@@ -37,8 +37,7 @@ Array = NDArray[np.float64]
 _STEP = 0.25  # in log-odds of p; the error of the rule is about exp(-pi^2 / step)
 _LOG_EPS = 40.0  # what is left out is below exp(-40) of the whole
 _CELL_NODES = 16
-_TIME_NODES = 16
-_TINY = 1e-300
+_TINY = 1e-200  # its product with any time is a normal number
 
 
 def dropout_grid(a: float, b: float, *, reach: float) -> tuple[Array, Array]:
@@ -61,21 +60,41 @@ def dropout_grid(a: float, b: float, *, reach: float) -> tuple[Array, Array]:
     >>> round(float(weight @ p), 12)  # a / (a + b)
     0.25
     """
-    centre = np.log(a) - np.log(b)
-    low = min(centre, -np.log1p(b), -np.log1p(reach)) - 3.0
-    high = max(centre, np.log1p(a)) + 3.0
-    step = min(_STEP, 0.5 * np.sqrt(1.0 / a + 1.0 / b))
+    p, weights = shared_grid(a, np.array([b]), span=(b, b), reach=reach)
+    kept = weights[0] > 0.0
+    return p[kept], weights[0, kept]
+
+
+def shared_grid(a: float, b: Array, *, span: tuple[float, float], reach: float) -> tuple[Array, Array]:
+    """As `dropout_grid` for several second parameters, of which the least and the greatest set the nodes.
+
+    Parameters
+    ----------
+    a : float, > 0
+    b : ndarray of shape (n,)
+    span : tuple of float
+        Ends between which every ``b`` lies.
+    reach : float, >= 0
+
+    Returns
+    -------
+    tuple of ndarray of shape (n_nodes,) and (n, n_nodes)
+        p, and for each ``b`` weights that sum to one.
+    """
+    least, greatest = span
+    low = min(np.log(a) - np.log(greatest), -np.log1p(greatest), -np.log1p(reach)) - 3.0
+    high = max(np.log(a) - np.log(least), np.log1p(a)) + 3.0
+    step = min(_STEP, 0.5 * np.sqrt(1.0 / a + 1.0 / greatest))
     # Beyond [low, high] the density falls like exp(a s) and exp(-b s): exponential strides reach its end.
-    start, end = low - np.log1p(_LOG_EPS / a), high + np.log1p(_LOG_EPS / b)
+    start, end = low - np.log1p(_LOG_EPS / a), high + np.log1p(_LOG_EPS / least)
     n_nodes = int(np.ceil((end - start) / step)) + 1
     v = np.linspace(start, end, n_nodes)
     below, above = np.exp(low - v), np.exp(v - high)
     log_odds = v - below + above
-    log_density = -a * np.logaddexp(0.0, -log_odds) - b * np.logaddexp(0.0, log_odds)
-    density = np.exp(log_density - log_density.max()) * (1.0 + below + above)
-    kept = density > 0.0
-    p = np.exp(-np.logaddexp(0.0, -log_odds[kept]))
-    return np.maximum(p, _TINY), density[kept] / density[kept].sum()
+    log_density = -a * np.logaddexp(0.0, -log_odds) - b[:, None] * np.logaddexp(0.0, log_odds)
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True)) * (1.0 + below + above)
+    p = np.exp(-np.logaddexp(0.0, -log_odds))
+    return np.maximum(p, _TINY), density / density.sum(axis=1, keepdims=True)
 
 
 def purchases_while_alive(t: Array, *, shape: float, rate: Array, p: Array, weight: Array) -> Array:
@@ -95,29 +114,6 @@ def purchases_while_alive(t: Array, *, shape: float, rate: Array, p: Array, weig
     ratio = np.divide(logs, scaled, out=np.ones_like(logs), where=scaled > 0)
     mean = (exprel(-shape * logs) * ratio * weight).sum(axis=-1)
     return np.asarray(shape * (t / rate) * mean)
-
-
-def discounted_purchases_while_alive(
-    t: Array, *, discount_rate: float, shape: float, rate: Array, p: Array, weight: Array
-) -> Array:
-    """Return expected purchases within ``t``, each worth exp(-discount_rate × its time).
-
-    By parts this is D(t) G(t) + delta × integral of D(s) G(s) over (0, t), with G from
-    `purchases_while_alive`; the integral is a Gauss-Legendre rule in log(1 + s / rate), on which G is
-    smooth however long the horizon. Without discounting it is G(t) to the last bit.
-    """
-    discounted = np.exp(-discount_rate * t) * purchases_while_alive(t, shape=shape, rate=rate, p=p, weight=weight)
-    if discount_rate == 0.0:
-        return discounted
-    nodes, node_weights = np.polynomial.legendre.leggauss(_TIME_NODES)
-    stretch = np.log1p(t / rate)
-    for node, node_weight in zip(0.5 * (nodes + 1.0), 0.5 * node_weights, strict=True):
-        s = rate * np.expm1(stretch * node)
-        inner = purchases_while_alive(s, shape=shape, rate=rate, p=p, weight=weight)
-        discounted = discounted + node_weight * stretch * (rate + s) * (
-            discount_rate * np.exp(-discount_rate * s) * inner
-        )
-    return discounted
 
 
 def through_cells(function: Callable[[Array], Array], rate: Array, *, per_octave: int = 1) -> Array:
@@ -153,24 +149,19 @@ def through_cells(function: Callable[[Array], Array], rate: Array, *, per_octave
     return np.asarray((pull * values[member]).sum(axis=1) / pull.sum(axis=1))
 
 
-def draw_purchases(
-    futures: Futures, *, alive: Array, if_never_left: Array, member: NDArray[np.intp], a: Array, distinct_b: Array
-) -> Array:
-    """Purchases within the horizon in each common future.
+def last_purchase(futures: Futures, a: Array, b: Array) -> Array:
+    """Return the purchase after which an alive customer leaves, counted from now, in each common future.
 
     Parameters
     ----------
     futures : Futures
-    alive : ndarray of shape (n_customers, n_futures)
-        Probability of being alive under each future's parameters.
-    if_never_left : ndarray of shape (n_customers, n_futures)
-        Purchases of a customer who is alive and never leaves.
-    member : ndarray of shape (n_customers,)
-        Which of the distinct rows a customer belongs to.
     a : ndarray of shape (n_futures,)
-    distinct_b : ndarray of shape (n_distinct, n_futures)
+    b : ndarray of shape (n_distinct, n_futures)
         Second Beta parameter of p, per distinct count of purchases.
+
+    Returns
+    -------
+    ndarray of shape (n_distinct, n_futures)
     """
-    p = np.clip(betaincinv(a, distinct_b, futures.dropout), _TINY, 1.0 - 1e-16)
-    last = 1.0 + np.floor(np.log(futures.stop) / np.log1p(-p))
-    return np.where(futures.alive < alive, np.minimum(if_never_left, last[member]), 0.0)
+    p = np.clip(betaincinv(a, b, futures.dropout), _TINY, 1.0 - 1e-16)
+    return np.asarray(1.0 + np.floor(np.log(futures.stop) / np.log1p(-p)))

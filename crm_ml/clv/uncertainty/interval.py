@@ -16,13 +16,26 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 
-__all__ = ["CountDraw", "Futures", "common_futures", "count_bounds", "parameter_draws", "value_bounds"]
+from crm_ml.clv.compiled import futures as loops
+from crm_ml.clv.compiled.compiler import compiled
+
+__all__ = [
+    "MANY_CUSTOMERS",
+    "CountDraw",
+    "Futures",
+    "common_futures",
+    "count_bounds",
+    "parameter_draws",
+    "value_bounds",
+]
 
 Array = NDArray[np.float64]
 CountDraw = Callable[["Futures", NDArray[np.intp]], Array]
 
 N_FUTURES = 512
-_CHUNK_CUSTOMERS = 1_000
+MANY_CUSTOMERS = 4_000
+"""Customers from which the loops over their futures are compiled."""
+_FEW_CUSTOMERS = 1_000
 _LONGEST_COUNT = 512
 _PARAMETERS = 8
 _SEED = 20050501
@@ -61,6 +74,10 @@ class Futures:
         ----------
         time : ndarray of shape (n_customers, n_futures)
         """
+        if len(time) >= MANY_CUSTOMERS:
+            counted = np.empty(time.shape)
+            compiled(loops.count_arrivals)(time, self.arrivals.T, self.many, counted)
+            return counted
         columns = np.ascontiguousarray(time.T)
         counts = np.empty_like(columns)
         for future, (column, arrivals) in enumerate(zip(columns, self.arrivals.T, strict=True)):
@@ -127,8 +144,7 @@ def count_bounds(draw_counts: CountDraw, x: Array, *, level: float) -> NDArray[n
     """
     futures, tails = common_futures(), [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
     bounds = np.empty((2, len(x)), dtype=np.int64)
-    order = np.argsort(x, kind="stable")  # customers of equal x share their gamma quantiles
-    for rows in np.split(order, range(_CHUNK_CUSTOMERS, len(x), _CHUNK_CUSTOMERS)):
+    for rows in _parts(x):
         bounds[:, rows] = np.quantile(draw_counts(futures, rows), tails, axis=1, method="inverted_cdf")
     return bounds
 
@@ -167,17 +183,28 @@ def value_bounds(
     sums = np.concatenate([np.zeros((1, len(p))), sums])
     tails = np.array([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     bounds = np.empty((2, len(x)))
-    order = np.argsort(x, kind="stable")  # customers of equal x share their gamma quantiles
-    for first in range(0, len(x), _CHUNK_CUSTOMERS):
-        rows = order[first : first + _CHUNK_CUSTOMERS]
+    many, by_future = len(x) >= MANY_CUSTOMERS, np.ascontiguousarray(sums.T)
+    for rows in _parts(x):
         counts = draw_counts(futures, rows)
         known = np.where(mean_spend[rows] > 0, x[rows], 0.0)
         distinct, member = np.unique(known, return_inverse=True)
-        scale = gammaincinv(q + p * distinct[:, None], futures.spend)[member]
-        spend_rate = scale / (gamma + (known * mean_spend[rows])[:, None])
-        spend = _sum_of_spends(counts, sums, p, futures.much) / spend_rate
-        bounds[:, rows] = np.quantile(spend, tails, axis=1) * value_per_spend[rows]
+        scale, spent = gammaincinv(q + p * distinct[:, None], futures.spend), known * mean_spend[rows]
+        if many:
+            within = np.empty((2, len(rows)))
+            compiled(loops.spend_quantiles)(
+                counts, member, scale, spent, by_future, p, gamma, futures.much, tails, within
+            )
+        else:
+            spend_rate = scale[member] / (gamma + spent[:, None])
+            within = np.quantile(_sum_of_spends(counts, sums, p, futures.much) / spend_rate, tails, axis=1)
+        bounds[:, rows] = within * value_per_spend[rows]
     return bounds[0], bounds[1]
+
+
+def _parts(x: Array) -> list[NDArray[np.intp]]:
+    """Positions of the customers in parts that fit the cache, equal x together: they share their gamma quantiles."""
+    n_parts = len(x) // MANY_CUSTOMERS if len(x) >= MANY_CUSTOMERS else -(-len(x) // _FEW_CUSTOMERS)
+    return np.array_split(np.argsort(x, kind="stable"), max(1, n_parts))
 
 
 def _sum_of_spends(counts: Array, sums: Array, p: Array, normal: Array) -> Array:
@@ -190,4 +217,5 @@ def _sum_of_spends(counts: Array, sums: Array, p: Array, normal: Array) -> Array
         return np.asarray(drawn)
     shape = np.where(beyond, counts, longest) * p
     cube = 1.0 - 1.0 / (9.0 * shape) + normal / (3.0 * np.sqrt(shape))
-    return np.where(beyond, shape * np.maximum(cube, 0.0) ** 3, drawn)
+    cube = np.maximum(cube, 0.0)
+    return np.where(beyond, shape * (cube * cube * cube), drawn)

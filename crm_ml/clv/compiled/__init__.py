@@ -1,0 +1,1 @@
+"""Loops over customers that run as machine code where there are many, and their arithmetic."""
