@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
-from crm_ml.clv.processes import BetaGeoModel
+from crm_ml.clv.choice.holdout import holdouts
+from crm_ml.clv.choice.selection import Selection, candidates, restore_process, select
+from crm_ml.clv.processes.process import PurchaseProcess
 from crm_ml.clv.rfm_frame import check_fitted, check_positive, check_spend
 from crm_ml.clv.spend import GammaGammaModel
 from crm_ml.clv.summary import TimeUnit, days_per_unit, rfm_summary
@@ -29,24 +31,36 @@ INTERVAL_LEVEL = 0.90
 
 
 class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """Customer lifetime value from BG/NBD and Gamma-Gamma.
+    """Customer lifetime value from a purchase process and Gamma-Gamma.
 
-    A customer without a repeat purchase has ``probability_alive`` 1 by BG/NBD's construction; see
-    `BetaGeoModel`.
+    Fitted on a log, the model chooses among the processes by backtest: each is fitted at two earlier origins
+    and judged by the `half_deviance` of the purchases in the window that follows, a third of the history and at
+    most 182 days. The simplest within a standard error of the best is chosen. A frame, or a history below 84
+    days, leaves nothing to choose by: there it is BG/NBD.
+
+    Where the process is BG/NBD or BG/CNBD-k, a customer without a repeat purchase has ``probability_alive`` 1
+    by construction; see `BetaGeoModel`.
 
     Parameters
     ----------
+    process : str or PurchaseProcess, default "choose"
+        Or ``"BetaGeo"``, ``"ModifiedBetaGeo"``, ``"ParetoNBD"``, ``"BetaGeoCNBD"``,
+        ``"ModifiedBetaGeoCNBD"``, or an unfitted process.
     time_unit : {"D", "W"}, default "D"
         Unit in which the purchase process is measured: days or weeks.
 
     Attributes
     ----------
-    process_ : BetaGeoModel
+    process_ : PurchaseProcess
+    selection_ : DataFrame
+        The backtest: a row per candidate and origin with its measures, ``chosen``, and ``why`` in words; empty
+        where none was made.
     spend_ : GammaGammaModel
     params_ : dict of str to float
         Of both.
     diagnostics_ : dict
-        ``process`` and ``spend`` hold the evidence for each; ``notes`` whatever is doubtful, in words.
+        ``process`` and ``spend`` hold the evidence for each; ``notes`` says which process
+        was chosen and why, and whatever is doubtful.
     fitted_as_of_ : Timestamp or None
         The model saw nothing at or after this moment; None where it was fitted to a frame.
 
@@ -64,7 +78,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
     input_columns: ClassVar[tuple[str, ...]] = ("frequency", "recency", "T", "monetary_value")
     fitted_as_of_: pd.Timestamp | None
 
-    def __init__(self, *, time_unit: TimeUnit = "D") -> None:
+    def __init__(self, *, process: str | PurchaseProcess = "choose", time_unit: TimeUnit = "D") -> None:
+        self.process = process
         self.time_unit = time_unit
 
     def fit(self, log: CustomerLog, *, as_of: Moment) -> Self:
@@ -82,8 +97,12 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
             If the past is too thin or too strange to fit.
         """
         days_per_unit(self.time_unit)
-        self.fit_rfm(rfm_summary(log, as_of=as_of, time_unit=self.time_unit))
-        self.fitted_as_of_ = stamp(moment(as_of))
+        among = candidates(self.process, time_unit=self.time_unit)
+        rfm = rfm_summary(log, as_of=as_of, time_unit=self.time_unit, sum_log_gaps=True)
+        windows = holdouts(log, rfm, as_of=as_of, time_unit=self.time_unit) if len(among) > 1 else []
+        selection = select(among, windows)
+        process = among[selection.name].fit(rfm)
+        self._compose(process, GammaGammaModel().fit(rfm), selection, fitted_as_of=stamp(moment(as_of)))
         return self
 
     def fit_rfm(self, rfm: pd.DataFrame, weights: ArrayLike | None = None) -> Self:
@@ -92,7 +111,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         Parameters
         ----------
         rfm : DataFrame of shape (n_customers, ...)
-            Columns ``frequency``, ``recency``, ``T`` (in ``time_unit``) and ``monetary_value``.
+            Columns ``frequency``, ``recency``, ``T`` (in ``time_unit``) and ``monetary_value``;
+            ``sum_log_gaps`` where k of a CNBD process is to be estimated.
         weights : array_like of shape (n_customers,), optional
             Customers behind each row. One each by default.
 
@@ -103,8 +123,10 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         ConvergenceError
             If a likelihood cannot be maximised, or fitted spend has no finite mean.
         """
-        process = BetaGeoModel(time_unit=self.time_unit).fit(rfm, weights)
-        self._compose(process, GammaGammaModel().fit(rfm, weights), fitted_as_of=None)
+        among = candidates(self.process, time_unit=self.time_unit)
+        selection = select(among, [])
+        process = among[selection.name].fit(rfm, weights)
+        self._compose(process, GammaGammaModel().fit(rfm, weights), selection, fitted_as_of=None)
         return self
 
     def predict(
@@ -200,6 +222,7 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
             "kind": self.kind,
             "fitted_as_of": None if as_of is None else as_of.isoformat(),
             "process": self.process_.to_dict(),
+            "selection": self._selection.to_dict(),
             "spend": self.spend_.to_dict(),
         }
 
@@ -221,10 +244,11 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
             process, spend, as_of = stored["process"], stored["spend"], stored["fitted_as_of"]
         except KeyError as error:
             raise ModelError(f"A stored CLV model must hold {error}.\nStore the model again.") from error
-        restored = BetaGeoModel.from_dict(process)
-        model = cls(time_unit=restored.time_unit)
+        name, restored = restore_process(process)
+        model = cls(process=name, time_unit=restored.time_unit)
+        selection = Selection.from_dict(stored.get("selection", {"name": name, "note": "", "table": []}))
         fitted_as_of = None if as_of is None else pd.Timestamp(as_of)
-        model._compose(restored, GammaGammaModel.from_dict(spend), fitted_as_of=fitted_as_of)
+        model._compose(restored, GammaGammaModel.from_dict(spend), selection, fitted_as_of=fitted_as_of)
         return model
 
     def to_files(self) -> dict[str, bytes]:
@@ -240,14 +264,24 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         """Return two made-up rows of input."""
         return pd.DataFrame([[0.0, 0.0, 30.0, 0.0], [3.0, 20.0, 30.0, 25.0]], columns=list(self.input_columns))
 
-    def _compose(self, process: BetaGeoModel, spend: GammaGammaModel, *, fitted_as_of: pd.Timestamp | None) -> None:
-        self.process_, self.spend_ = process, spend
+    def _compose(
+        self,
+        process: PurchaseProcess,
+        spend: GammaGammaModel,
+        selection: Selection,
+        *,
+        fitted_as_of: pd.Timestamp | None,
+    ) -> None:
+        self.process_, self.spend_, self._selection = process, spend, selection
+        self.selection_ = selection.table
         self.fitted_as_of_ = fitted_as_of
         self.params_ = {**process.params_, **spend.params_}
         self.diagnostics_ = {
             "process": process.diagnostics_,
             "spend": spend.diagnostics_,
-            "notes": process.diagnostics_["notes"] + spend.diagnostics_["notes"],
+            "notes": [selection.note] * bool(selection.note)
+            + process.diagnostics_["notes"]
+            + spend.diagnostics_["notes"],
         }
 
     def _bounds(self, rfm: pd.DataFrame, horizon: float, value_per_spend: Array) -> tuple[Array, Array]:
