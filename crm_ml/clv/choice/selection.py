@@ -132,11 +132,10 @@ def select(among: Mapping[str, PurchaseProcess], windows: Sequence[Holdout]) -> 
         origin is out.
     """
     default = next(iter(among))
-    if len(among) == 1:
-        return Selection(default, pd.DataFrame(), f"The process is {default}, as told.")
+    told = f"The process is {default}, as told." if len(among) == 1 else ""
     if not windows:
         why = f"to choose takes a log that goes back {3 * SHORTEST_DAYS} days"
-        return Selection(default, pd.DataFrame(), f"The process is {default}, the default: {why}.")
+        return Selection(default, pd.DataFrame(), told or f"The process is {default}, the default: {why}.")
     fits: dict[str, tuple[PurchaseProcess, ...]] = {}
     failed: dict[str, str] = {}
     for name, candidate in among.items():
@@ -145,12 +144,14 @@ def select(among: Mapping[str, PurchaseProcess], windows: Sequence[Holdout]) -> 
         except ConvergenceError as error:
             failed[name] = str(error).splitlines()[0]
     if not fits:
-        return Selection(default, pd.DataFrame(), f"The process is {default}, the default: none could be backtested.")
+        why = "none could be backtested"
+        return Selection(default, pd.DataFrame(), told or f"The process is {default}, the default: {why}.")
     judged = {name: _forecasts(fitted, windows) for name, fitted in fits.items()}
     rows = pd.DataFrame({name: found["deviance"] for name, found in judged.items()})
     verdict = simplest_not_worse(rows.droplevel("origin"))
     table = _table(judged, windows, verdict, failed)
-    return Selection(verdict.chosen, table, _note(verdict, rows, windows, failed), fits[verdict.chosen])
+    note = told or _note(verdict, rows, windows, failed)
+    return Selection(verdict.chosen, table.assign(why="as told") if told else table, note, fits[verdict.chosen])
 
 
 def _forecasts(fitted: Sequence[PurchaseProcess], windows: Sequence[Holdout]) -> pd.DataFrame:
