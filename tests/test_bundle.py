@@ -229,7 +229,7 @@ def test_a_malformed_manifest_is_refused(bundle: Path, changes: dict[str, object
 
 def test_an_unknown_kind_names_the_nearest(bundle: Path) -> None:
     reseal(bundle, kind="chrun")
-    with pytest.raises(ModelError, match=r"Found 'chrun', known: \['churn', 'clv'\]; nearest: 'churn'"):
+    with pytest.raises(ModelError, match=r"Found 'chrun', known: \['churn', 'clv', 'panel_value'\]; nearest: 'churn'"):
         load_bundle(bundle)
 
 

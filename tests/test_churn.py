@@ -17,6 +17,7 @@ from crm_ml.churn.calibration import fit_sigmoid
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
 from crm_ml.evaluation import Predictor, TrainingDesign, backtest
 from crm_ml.features import DEFAULT_FEATURES, RFM, build_panel
+from crm_ml.features.trees import tree_predictions
 
 AS_OF = pd.Timestamp("2024-11-01", tz="UTC")
 SHOP = simulate(350, days=365, start="2024-01-01", seed=4)
@@ -116,7 +117,7 @@ def test_trees_keep_their_directions_even_on_noise() -> None:
     for column, direction in enumerate((1, -1, 0)):
         moved = np.repeat(table[:100, None], len(grid), axis=1)
         moved[:, :, column] = grid
-        risk = booster.raw_probability(trees, moved.reshape(-1, 3)).reshape(100, -1)
+        risk = tree_predictions(trees, moved.reshape(-1, 3)).reshape(100, -1)
         assert bool((np.diff(risk) < 0).any()) is (direction <= 0)
         assert bool((np.diff(risk) > 0).any()) is (direction >= 0)
 

@@ -185,7 +185,7 @@ def test_a_model_survives_json_and_holds_no_customer(model, rfm, values):
 
 def test_fitting_a_log_is_fitting_its_summary_up_to_a_moment(values, rfm):
     log = CustomerLog(cdnow_log().rename(columns={"date": "timestamp"}))
-    fitted = CLVModel(time_unit="W").fit(log, as_of="1997-10-01")
+    fitted = CLVModel(process="BetaGeo", level=None, time_unit="W").fit(log, as_of="1997-10-01")
     assert fitted.fitted_as_of_ == pd.Timestamp("1997-10-01", tz="UTC")
     assert_allclose([fitted.params_[name] for name in CDNOW], list(CDNOW.values()), atol=1e-4)
     summary = rfm_summary(log, as_of="1997-10-01", time_unit="W")

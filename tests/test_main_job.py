@@ -61,16 +61,20 @@ def test_every_predictor_is_judged_at_every_cutoff(job):
     assert (churn["cutoff"] + pd.Timedelta(days=30) <= pd.Timestamp(AS_OF, tz="UTC")).all()
     assert job.assessment.value.metrics["predictor"].tolist() == [
         scoring.assessment.VALUE_MODEL,
+        scoring.assessment.CHALLENGER,
+        scoring.assessment.BLEND,
         "lifetimes",
         "spend rate so far",
     ]
     assert job.assessment.fitted_until == pd.Timestamp("2024-08-01", tz="UTC")
 
 
-def test_our_value_model_and_lifetimes_find_the_same_maximum(job):
-    value = job.assessment.value.metrics.set_index("predictor")
-    ours, theirs = value.loc[scoring.assessment.VALUE_MODEL], value.loc["lifetimes"]
-    assert ours["mae"] == pytest.approx(theirs["mae"], rel=1e-3)
+def test_our_bg_nbd_and_lifetimes_find_the_same_maximum(job, log):
+    until = job.assessment.fitted_until
+    actual, theirs = (job.assessment.value.predictions[name].droplevel("cutoff") for name in ("actual", "lifetimes"))
+    ours = crm_ml.CLVModel(process="BetaGeo", level=None).fit(log, as_of=until)
+    forecast = ours.forecast(log, as_of=until, horizon_days=92).loc[actual.index]
+    assert (forecast - actual).abs().mean() == pytest.approx((theirs - actual).abs().mean(), rel=1e-3)
 
 
 def test_scores_cover_everyone_who_bought_before(job, shop):

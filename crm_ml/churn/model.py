@@ -7,17 +7,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import pandas as pd
 
-from crm_ml.churn.booster import booster_bytes, booster_from_bytes, raw_probability, train_booster
+from crm_ml.churn.booster import train_booster
 from crm_ml.churn.calibration import Sigmoid, fit_sigmoid
-from crm_ml.errors import NotFittedError, SchemaError, missing_column
+from crm_ml.errors import NotFittedError, SchemaError
 from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builder import FeatureBuilder, builders_from_specs, for_event_types, specs
 from crm_ml.features.panel import DEFAULT_FEATURES, build_features
+from crm_ml.features.trees import feature_matrix, tree_predictions, trees_bytes, trees_from_bytes
 
 __all__ = ["ChurnModel"]
 
@@ -107,7 +107,7 @@ class ChurnModel:
             seed=self.seed,
         )
         self.calibration_ = fit_sigmoid(
-            raw_probability(self.booster_, self._matrix(later)), later["churned"].to_numpy()
+            tree_predictions(self.booster_, self._matrix(later)), later["churned"].to_numpy()
         )
         seen = training.index.unique("cutoff")
         self.training_: dict[str, Any] = {
@@ -139,7 +139,7 @@ class ChurnModel:
         NotFittedError, SchemaError
             The model is not fitted; a column is missing or not numeric.
         """
-        raw = raw_probability(self._fitted(), self._matrix(features))
+        raw = tree_predictions(self._fitted(), self._matrix(features))
         calibrated = self.calibration_(raw)
         return pd.DataFrame(
             {
@@ -179,17 +179,7 @@ class ChurnModel:
         return self.booster_
 
     def _matrix(self, frame: pd.DataFrame) -> Any:
-        for column in self.input_columns:
-            if column not in frame.columns:
-                raise SchemaError(
-                    missing_column(
-                        column, frame.columns, what="features", remedy="Build them with the model's builders."
-                    )
-                )
-        try:
-            return frame[list(self.input_columns)].to_numpy(dtype=np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise SchemaError(f"features must be numeric: {error}.\nConvert the columns.") from error
+        return feature_matrix(frame, self.input_columns)
 
     def to_files(self) -> dict[str, bytes]:
         """Return the fitted model as files: settings as JSON, trees as UBJ; no customer data."""
@@ -202,7 +192,7 @@ class ChurnModel:
         }
         return {
             "model.json": json.dumps(content, indent=1, sort_keys=True).encode(),
-            "booster.ubj": booster_bytes(self.booster_),
+            "booster.ubj": trees_bytes(self.booster_),
         }
 
     @classmethod
@@ -216,7 +206,7 @@ class ChurnModel:
         rows = tuple(tuple(row) for row in stored["covariance"])
         model.calibration_ = Sigmoid(stored["intercept"], stored["slope"], rows)  # type: ignore[arg-type]  # 2 × 2
         model.training_ = content["training"]
-        model.booster_ = booster_from_bytes(files["booster.ubj"])
+        model.booster_ = trees_from_bytes(files["booster.ubj"])
         return model
 
     def synthetic_example(self) -> pd.DataFrame:

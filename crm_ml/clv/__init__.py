@@ -1,6 +1,8 @@
 """What each customer is worth: purchase processes, spend, and customer lifetime value."""
 
 from crm_ml.clv.baselines import LifetimesBaseline, SpendRateBaseline
+from crm_ml.clv.choice.blend import BlendedValue
+from crm_ml.clv.choice.panel_value import PanelValueModel
 from crm_ml.clv.covariates import CovariateModel
 from crm_ml.clv.diagnostics.by_frequency import customers_by_frequency, holdout_by_frequency
 from crm_ml.clv.diagnostics.history import alive_history
@@ -25,12 +27,14 @@ __all__ = [
     "BetaGeoBetaBinomModel",
     "BetaGeoCNBDModel",
     "BetaGeoModel",
+    "BlendedValue",
     "CLVModel",
     "CovariateModel",
     "GammaGammaModel",
     "LifetimesBaseline",
     "ModifiedBetaGeoCNBDModel",
     "ModifiedBetaGeoModel",
+    "PanelValueModel",
     "ParetoNBDModel",
     "SpendRateBaseline",
     "SpendRegression",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
+from crm_ml.clv.choice.holdout import holdouts
+from crm_ml.clv.choice.level import Level, choose_level
+from crm_ml.clv.choice.selection import Selection, candidates, restore_process, select
 from crm_ml.clv.diagnostics.tracking import expected_repeat_purchases
-from crm_ml.clv.processes import BetaGeoModel
+from crm_ml.clv.processes.process import PurchaseProcess
 from crm_ml.clv.rfm_frame import check_fitted, check_positive, check_spend
 from crm_ml.clv.spend import GammaGammaModel
 from crm_ml.clv.summary import TimeUnit, days_per_unit, rfm_summary
@@ -30,24 +33,41 @@ INTERVAL_LEVEL = 0.90
 
 
 class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
-    """Customer lifetime value from BG/NBD and Gamma-Gamma.
+    """Customer lifetime value from a purchase process and Gamma-Gamma.
 
-    A customer without a repeat purchase has ``probability_alive`` 1 by BG/NBD's construction; see
-    `BetaGeoModel`.
+    Fitted on a log, the model chooses among the processes by backtest: each is fitted at two earlier origins
+    and judged by the `half_deviance` of the purchases in the window that follows, a third of the history and at
+    most 182 days. The simplest within a standard error of the best is chosen. A frame, or a history below 84
+    days, leaves nothing to choose by: there it is BG/NBD.
+
+    Where the process is BG/NBD or BG/CNBD-k, a customer without a repeat purchase has ``probability_alive`` 1
+    by construction; see `BetaGeoModel`.
 
     Parameters
     ----------
+    process : str or PurchaseProcess, default "choose"
+        Or ``"BetaGeo"``, ``"ModifiedBetaGeo"``, ``"ParetoNBD"``, ``"BetaGeoCNBD"``,
+        ``"ModifiedBetaGeoCNBD"``, or an unfitted process.
+    level : "choose" or None, default "choose"
+        Whether to correct expected purchases by month of the year or by quarter of the first purchase where
+        the backtest shows that it helps; see `crm_ml.clv.choice.level.choose_level`.
     time_unit : {"D", "W"}, default "D"
         Unit in which the purchase process is measured: days or weeks.
 
     Attributes
     ----------
-    process_ : BetaGeoModel
+    process_ : PurchaseProcess
+    selection_ : DataFrame
+        The backtest: a row per candidate and origin with its measures, ``chosen``, and ``why`` in words; empty
+        where none was made.
+    level_ : Level
+        ``cohorts`` and ``months``: factors on the expected purchases, empty where there are none.
     spend_ : GammaGammaModel
     params_ : dict of str to float
         Of both.
     diagnostics_ : dict
-        ``process`` and ``spend`` hold the evidence for each; ``notes`` whatever is doubtful, in words.
+        ``process`` and ``spend`` hold the evidence for each; ``notes`` says which process
+        was chosen and why, and whatever is doubtful.
     fitted_as_of_ : Timestamp or None
         The model saw nothing at or after this moment; None where it was fitted to a frame.
 
@@ -65,7 +85,15 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
     input_columns: ClassVar[tuple[str, ...]] = ("frequency", "recency", "T", "monetary_value")
     fitted_as_of_: pd.Timestamp | None
 
-    def __init__(self, *, time_unit: TimeUnit = "D") -> None:
+    def __init__(
+        self,
+        *,
+        process: str | PurchaseProcess = "choose",
+        level: Literal["choose"] | None = "choose",
+        time_unit: TimeUnit = "D",
+    ) -> None:
+        self.process = process
+        self.level = level
         self.time_unit = time_unit
 
     def fit(self, log: CustomerLog, *, as_of: Moment) -> Self:
@@ -83,8 +111,18 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
             If the past is too thin or too strange to fit.
         """
         days_per_unit(self.time_unit)
-        self.fit_rfm(rfm_summary(log, as_of=as_of, time_unit=self.time_unit))
-        self.fitted_as_of_ = stamp(moment(as_of))
+        if self.level not in ("choose", None):
+            raise CrmError(out_of_range("level", self.level, 'be "choose" or None'))
+        among = candidates(self.process, time_unit=self.time_unit)
+        rfm = rfm_summary(log, as_of=as_of, time_unit=self.time_unit, sum_log_gaps=True)
+        judged = len(among) > 1 or self.level is not None
+        windows = holdouts(log, rfm, as_of=as_of, time_unit=self.time_unit) if judged else []
+        selection = select(among, windows)
+        process, at = among[selection.name].fit(rfm), stamp(moment(as_of))
+        level = Level()
+        if self.level is not None and selection.fitted:
+            level = choose_level(log, windows, selection.fitted, process, as_of=at)
+        self._compose(process, GammaGammaModel().fit(rfm), selection, level, fitted_as_of=at)
         return self
 
     def fit_rfm(self, rfm: pd.DataFrame, weights: ArrayLike | None = None) -> Self:
@@ -93,7 +131,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         Parameters
         ----------
         rfm : DataFrame of shape (n_customers, ...)
-            Columns ``frequency``, ``recency``, ``T`` (in ``time_unit``) and ``monetary_value``.
+            Columns ``frequency``, ``recency``, ``T`` (in ``time_unit``) and ``monetary_value``;
+            ``sum_log_gaps`` where k of a CNBD process is to be estimated.
         weights : array_like of shape (n_customers,), optional
             Customers behind each row. One each by default.
 
@@ -104,8 +143,10 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         ConvergenceError
             If a likelihood cannot be maximised, or fitted spend has no finite mean.
         """
-        process = BetaGeoModel(time_unit=self.time_unit).fit(rfm, weights)
-        self._compose(process, GammaGammaModel().fit(rfm, weights), fitted_as_of=None)
+        among = candidates(self.process, time_unit=self.time_unit)
+        selection = select(among, [])
+        process = among[selection.name].fit(rfm, weights)
+        self._compose(process, GammaGammaModel().fit(rfm, weights), selection, Level(), fitted_as_of=None)
         return self
 
     def predict(
@@ -119,7 +160,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         Parameters
         ----------
         rfm : DataFrame of shape (n_customers, ...)
-            Columns ``frequency``, ``recency``, ``T`` (in the fit's unit) and ``monetary_value``.
+            Columns ``frequency``, ``recency``, ``T`` (in the fit's unit) and ``monetary_value``; ``as_of`` where
+            the histories do not end at `fitted_as_of_` and the level is corrected.
         horizon_days : float, > 0
         annual_discount_rate : float, >= 0
         margin : float in (0, 1]
@@ -145,16 +187,17 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         if not 0.0 < margin <= 1.0:
             raise CrmError(out_of_range("margin", margin, "be a share of the spend in (0, 1]"))
         spend = self.spend_.expected_spend(rfm)
+        factor = self._factor(rfm, horizon_days)
         purchases = self.process_.expected_purchases(rfm, horizon)
         discounted = purchases
         if discount_rate > 0.0:
             discounted = self.process_.expected_purchases(rfm, horizon, discount_rate=discount_rate)
-        value = margin * spend * discounted
-        lower, upper = self._bounds(rfm, horizon, margin * _ratio(discounted, purchases))
+        value = margin * spend * factor * discounted
+        lower, upper = self._bounds(rfm, horizon, margin * factor * _ratio(discounted, purchases))
         return pd.DataFrame(
             {
                 "probability_alive": self.process_.probability_alive(rfm),
-                "expected_purchases": purchases,
+                "expected_purchases": factor * purchases,
                 "expected_spend_per_purchase": spend,
                 "clv": value,
                 "clv_lower": np.minimum(lower, value),
@@ -168,7 +211,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         check_fitted(self, "process_")
         rfm = rfm_summary(log, as_of=as_of, time_unit=self.time_unit)
         horizon = check_positive("horizon_days", horizon_days) / days_per_unit(self.time_unit)
-        return self.process_.expected_purchases(rfm, horizon) * self.spend_.expected_spend(rfm)
+        factor = self._factor(rfm.assign(as_of=stamp(moment(as_of))), horizon_days)
+        return self.process_.expected_purchases(rfm, horizon) * self.spend_.expected_spend(rfm) * factor
 
     def expected_repeat_purchases(self, birth_days_before: ArrayLike, days: ArrayLike) -> Array:
         """Return the expected cumulative repeat purchases of a whole base, for tracking plots.
@@ -197,6 +241,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
             "kind": self.kind,
             "fitted_as_of": None if as_of is None else as_of.isoformat(),
             "process": self.process_.to_dict(),
+            "selection": self._selection.to_dict(),
+            "level": self.level_.to_dict(),
             "spend": self.spend_.to_dict(),
         }
 
@@ -218,10 +264,12 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
             process, spend, as_of = stored["process"], stored["spend"], stored["fitted_as_of"]
         except KeyError as error:
             raise ModelError(f"A stored CLV model must hold {error}.\nStore the model again.") from error
-        restored = BetaGeoModel.from_dict(process)
-        model = cls(time_unit=restored.time_unit)
+        name, restored = restore_process(process)
+        model = cls(process=name, time_unit=restored.time_unit)
+        selection = Selection.from_dict(stored.get("selection", {"name": name, "note": "", "table": []}))
+        level = Level.from_dict(stored["level"]) if "level" in stored else Level()
         fitted_as_of = None if as_of is None else pd.Timestamp(as_of)
-        model._compose(restored, GammaGammaModel.from_dict(spend), fitted_as_of=fitted_as_of)
+        model._compose(restored, GammaGammaModel.from_dict(spend), selection, level, fitted_as_of=fitted_as_of)
         return model
 
     def to_files(self) -> dict[str, bytes]:
@@ -237,15 +285,38 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         """Return two made-up rows of input."""
         return pd.DataFrame([[0.0, 0.0, 30.0, 0.0], [3.0, 20.0, 30.0, 25.0]], columns=list(self.input_columns))
 
-    def _compose(self, process: BetaGeoModel, spend: GammaGammaModel, *, fitted_as_of: pd.Timestamp | None) -> None:
-        self.process_, self.spend_ = process, spend
+    def _compose(
+        self,
+        process: PurchaseProcess,
+        spend: GammaGammaModel,
+        selection: Selection,
+        level: Level,
+        *,
+        fitted_as_of: pd.Timestamp | None,
+    ) -> None:
+        self.process_, self.spend_, self._selection = process, spend, selection
+        self.selection_, self.level_ = selection.table, level
         self.fitted_as_of_ = fitted_as_of
         self.params_ = {**process.params_, **spend.params_}
         self.diagnostics_ = {
             "process": process.diagnostics_,
             "spend": spend.diagnostics_,
-            "notes": process.diagnostics_["notes"] + spend.diagnostics_["notes"],
+            "notes": [selection.note] * bool(selection.note)
+            + process.diagnostics_["notes"]
+            + spend.diagnostics_["notes"],
         }
+
+    def _factor(self, rfm: pd.DataFrame, horizon_days: float) -> Array:
+        """Return what the level's correction makes of each customer's expected purchases."""
+        if self.fitted_as_of_ is None:
+            return np.ones(len(rfm))
+        ages = rfm["T"].to_numpy(dtype=float) * days_per_unit(self.process_.time_unit_)
+        ends = pd.Series(rfm.get("as_of", self.fitted_as_of_), index=rfm.index)
+        factor = np.ones(len(rfm))
+        for end in ends.unique():
+            rows = (ends == end).to_numpy()
+            factor[rows] = self.level_.factors(ages[rows], as_of=end, horizon_days=horizon_days)
+        return factor
 
     def _bounds(self, rfm: pd.DataFrame, horizon: float, value_per_spend: Array) -> tuple[Array, Array]:
         futures = common_futures()

@@ -19,19 +19,19 @@ __all__ = ["TrainingDesign", "labels_known_by"]
 
 @dataclass(frozen=True)
 class TrainingDesign:
-    """Which past cutoffs a churn predictor learns from.
+    """Which past cutoffs a predictor learns from.
 
     Parameters
     ----------
     horizon_days : length of the label window.
-    lookback_days : customers who bought within so many days before a cutoff.
+    lookback_days : customers who bought within so many days before a cutoff; None means all who ever bought.
     n_cutoffs : cutoffs to learn from, at most.
     step_days : days between them.
     history_days : days of the log before the oldest cutoff, at least.
     """
 
     horizon_days: float = 30
-    lookback_days: float = 180
+    lookback_days: float | None = 180
     n_cutoffs: int = 12
     step_days: float = 15
     history_days: float = 90

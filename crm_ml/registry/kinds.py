@@ -17,6 +17,7 @@ __all__ = ["KINDS", "StorableModel", "check_settings", "model_class", "setting_n
 KINDS: dict[str, tuple[str, str]] = {
     "churn": ("crm_ml.churn", "ChurnModel"),
     "clv": ("crm_ml.clv", "CLVModel"),
+    "panel_value": ("crm_ml.clv", "PanelValueModel"),
 }
 """Kind written in a bundle -> module and class that reads it; imported only when one is read."""
 

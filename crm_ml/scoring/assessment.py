@@ -8,16 +8,25 @@ from dataclasses import dataclass
 import pandas as pd
 
 from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline
-from crm_ml.clv import CLVModel, LifetimesBaseline, SpendRateBaseline, weekly_purchases
+from crm_ml.clv import (
+    BlendedValue,
+    CLVModel,
+    LifetimesBaseline,
+    PanelValueModel,
+    SpendRateBaseline,
+    weekly_purchases,
+)
 from crm_ml.errors import SchemaError
-from crm_ml.evaluation import Backtest, backtest, calibration_bins, gains_curve
+from crm_ml.evaluation import Backtest, Predictor, backtest, calibration_bins, gains_curve
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp
 from crm_ml.events.log import CustomerLog, monthly_cutoffs
 
-__all__ = ["CHURN_MODEL", "VALUE_MODEL", "Assessment", "assess"]
+__all__ = ["BLEND", "CHALLENGER", "CHURN_MODEL", "VALUE_MODEL", "Assessment", "assess"]
 
 CHURN_MODEL, VALUE_MODEL = "crm_ml churn model", "crm_ml CLV model"
 """Names under which the library's own models stand beside the others."""
+
+CHALLENGER, BLEND = "XGBoost on the panel", "model and challenger blended"
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class Assessment:
     value : backtest of spend over the holdout at the log's end.
     weeks : repeat purchases per week, actual and expected by the purchase process of that backtest.
     fitted_until : where the holdout begins.
+    choices : which purchase process the value model chose there, and whether its challenger or a blend of both
+        would have been better, in words.
     """
 
     as_of: pd.Timestamp
@@ -38,6 +49,7 @@ class Assessment:
     value: Backtest
     weeks: pd.DataFrame
     fitted_until: pd.Timestamp
+    choices: tuple[str, ...]
 
     def gains(self) -> pd.DataFrame:
         """Return the gains curve of every churn predictor over all cutoffs, in one tidy frame."""
@@ -103,10 +115,12 @@ def assess(
     )
     fitted_until = stamp(end - holdout_days * DAY)
     clv = CLVModel()
+    challenge = _challenge(log, as_of=fitted_until, horizon_days=holdout_days)
     value = backtest(
         log,
         {
             VALUE_MODEL: clv,
+            **challenge,
             "lifetimes": LifetimesBaseline(),
             "spend rate so far": SpendRateBaseline(),
         },
@@ -116,4 +130,16 @@ def assess(
         on_step=on_step,
     )
     weeks = weekly_purchases(log, clv, as_of=stamp(end))
-    return Assessment(stamp(end), churn, value, weeks, fitted_until)
+    blended = [found.note_ for found in challenge.values() if isinstance(found, BlendedValue)]
+    choices = (clv.diagnostics_["notes"][0], *blended)
+    return Assessment(stamp(end), churn, value, weeks, fitted_until, choices)
+
+
+def _challenge(log: CustomerLog, *, as_of: pd.Timestamp, horizon_days: int) -> dict[str, Predictor]:
+    """Return the value model's challenger and the blend of both; none where the log is too short for them."""
+    challenger = PanelValueModel(horizon_days=horizon_days)
+    try:
+        challenger.design.cutoffs(log, as_of=as_of)
+    except SchemaError:
+        return {}
+    return {CHALLENGER: challenger, BLEND: BlendedValue(CLVModel(), challenger, horizon_days=horizon_days)}

@@ -171,7 +171,7 @@ def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment) -> Iterato
 
 def _clv_frames(log: CustomerLog, model: CLVModel, as_of: Moment, settings: dict[str, float]) -> Iterator[pd.DataFrame]:
     for summary in iter_rfm_summary(log, as_of=as_of, time_unit=model.time_unit):
-        yield model.predict(summary, **settings)
+        yield model.predict(summary.assign(as_of=stamp(moment(as_of))), **settings)
 
 
 def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -> pd.DataFrame:

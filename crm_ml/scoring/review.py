@@ -181,8 +181,9 @@ def _notes(assessment: Assessment, scores: pd.DataFrame, horizon_days: float) ->
         ),
         Note(
             term="Value",
-            text=f"Expected margin of the next {horizon_days:g} days, discounted, under BG/NBD and Gamma-Gamma. "
-            "A customer with a single purchase is alive by that model's construction, however long ago it was.",
+            text=f"Expected margin of the next {horizon_days:g} days, discounted, under a purchase process "
+            "and Gamma-Gamma. Under BG/NBD a customer with a single purchase is alive by construction, however "
+            f"long ago it was. In the backtest: {' '.join(assessment.choices)}",
         ),
         Note(
             term="The plan's gain",

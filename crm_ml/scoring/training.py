@@ -98,9 +98,13 @@ def train(
     clv_run, clv_bundle = keep(
         clv,
         assessment.value,
-        params={"time_unit": clv.time_unit, **clv.params_},
+        params={"process": type(clv.process_).__name__, "time_unit": clv.time_unit, **clv.params_},
         figures={"tracking": TrackingDisplay(assessment.weeks, assessment.fitted_until).plot().figure_},
-        evidence={"diagnostics": clv.diagnostics_},
+        evidence={
+            "diagnostics": clv.diagnostics_,
+            "selection": clv.selection_,
+            "backtest_choices": {"notes": list(assessment.choices)},
+        },
         setting_defaults={
             "horizon_days": value_horizon_days,
             "annual_discount_rate": annual_discount_rate,
@@ -116,7 +120,7 @@ def _keep(
     *,
     params: Mapping[str, object],
     figures: Mapping[str, Figure],
-    evidence: Mapping[str, Mapping[str, object]],
+    evidence: Mapping[str, pd.DataFrame | Mapping[str, object]],
     setting_defaults: Mapping[str, float],
     as_of: pd.Timestamp,
     fingerprint: Mapping[str, int | str],

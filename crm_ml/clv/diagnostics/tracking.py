@@ -20,7 +20,7 @@ from crm_ml.features.ragged import Int
 if TYPE_CHECKING:
     from crm_ml.clv.model import CLVModel
 
-__all__ = ["expected_repeat_purchases", "weekly_purchases"]
+__all__ = ["expected_repeat_purchases", "repeat_purchase_days", "weekly_purchases"]
 
 
 def weekly_purchases(
@@ -63,16 +63,7 @@ def weekly_purchases(
         )
     known, end = moment(fitted_as_of), moment(as_of)
 
-    def days_of(bucket: Bucket) -> tuple[Int, Int]:
-        days = Past(bucket, end).purchase_days
-        born = days.day[days.offsets[:-1][np.diff(days.offsets) > 0]]
-        birth = np.repeat(born, np.diff(days.offsets)[np.diff(days.offsets) > 0])
-        early = birth * DAY < known
-        return born[born * DAY < known], days.day[early & (days.day > birth)]
-
-    parts = list(log.map(days_of))
-    born = np.concatenate([part[0] for part in parts])
-    repeats = np.concatenate([part[1] for part in parts])
+    born, repeats = repeat_purchase_days(log, known_before=known, until=end)
     edges = np.arange(born.min(), end // DAY + 1, 7)
     births, days = edges[0] - born, edges - edges[0]
     if isinstance(model, PurchaseProcess):
@@ -84,6 +75,32 @@ def weekly_purchases(
         {"actual": actual.astype(float), "expected": np.diff(expected)},
         index=stamps(edges[:-1] * DAY).rename("week"),
     )
+
+
+def repeat_purchase_days(log: CustomerLog, *, known_before: int, until: int) -> tuple[Int, Int]:
+    """Return when customers first bought and when they bought again.
+
+    Parameters
+    ----------
+    log : the log.
+    known_before : microseconds; customers who bought before it count.
+    until : microseconds; purchases before it count.
+
+    Returns
+    -------
+    tuple of two int64 arrays, days since 1970
+        (n_customers,) first purchases; (n_repeats,) repeat purchase days of all of them.
+    """
+
+    def days_of(bucket: Bucket) -> tuple[Int, Int]:
+        days = Past(bucket, until).purchase_days
+        born = days.day[days.offsets[:-1][np.diff(days.offsets) > 0]]
+        birth = np.repeat(born, np.diff(days.offsets)[np.diff(days.offsets) > 0])
+        early = birth * DAY < known_before
+        return born[born * DAY < known_before], days.day[early & (days.day > birth)]
+
+    parts = list(log.map(days_of))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def expected_repeat_purchases(

@@ -1,0 +1,1 @@
+"""Which purchase process, at which level: chosen out of time, on the log itself."""
