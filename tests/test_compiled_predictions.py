@@ -10,6 +10,7 @@ from clv_shops import CDNOW, CDNOW_SPEND, cdnow_rfm
 from numpy.testing import assert_allclose
 
 from crm_ml.clv.compiled import compiler, histories, loops
+from crm_ml.clv.compiled.compiler import plain
 from crm_ml.clv.compiled.elementary import exp_minus, log1p, octave, polynomial
 from crm_ml.clv.compiled.searching import arrivals_by, select
 from crm_ml.clv.processes import bg_nbd, future_table
@@ -34,8 +35,10 @@ def histories_of(rfm):
 
 
 ODD = np.array(  # x, t_x, T: the ends of what a history can be, and beyond a block of counts
-    [(0, 0, 0), (0, 0, 1e-6), (0, 0, 1e6), (1, 1e-6, 40), (1, 40, 40), (31, 9, 40), (32, 39, 40), (33, 40, 40)]
-    + [(200, 38, 40), (1000, 1e3, 1e3), (1001, 1, 1e3), (10_000, 1, 40), (10_000, 40, 40), (64, 63.5, 64)],
+    [
+        *[(0, 0, 0), (0, 0, 1e-6), (0, 0, 1e6), (1, 1e-6, 40), (1, 40, 40), (31, 9, 40), (32, 39, 40), (33, 40, 40)],
+        *[(200, 38, 40), (1000, 1e3, 1e3), (1001, 1, 1e3), (10_000, 1, 40), (10_000, 40, 40), (64, 63.5, 64)],
+    ],
     dtype=float,
 )
 SHOPS = [CDNOW, {"r": 3.0, "alpha": 200.0, "a": 1.0, "b": 0.01}, {"r": 0.02, "alpha": 1e-3, "a": 40.0, "b": 0.2}]
@@ -183,6 +186,6 @@ def test_loops_compile_where_nothing_can_be_kept(monkeypatch):
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     seen, passed = np.zeros(3, dtype=bool), np.zeros(2, dtype=bool)
     mark = compiler.compiled.__wrapped__(loops.mark)
-    mark(*histories.plain(np.array([0.0, 2.0]), np.array([1.0, 1.5])), 1.0, 1, seen, passed)
+    mark(*plain(np.array([0.0, 2.0]), np.array([1.0, 1.5])), 1.0, 1, seen, passed)
     assert seen.tolist() == [True, False, True]
     assert passed.tolist() == [True, False]

@@ -16,6 +16,7 @@ __all__ = [
     "COEFFICIENTS",
     "alive_probability",
     "exp_minus",
+    "log",
     "log1p",
     "octave",
     "polynomial",
@@ -64,8 +65,34 @@ def exp_minus(z: Any) -> Any:
     return series * np.int64((half + 1023) << 52).view(np.float64) * np.int64((n - half + 1023) << 52).view(np.float64)
 
 
+def log(u: Any, lost: Any = 0.0) -> Any:
+    """log(u + lost) to two units in the last place, as 2 artanh of a fraction below 0.172.
+
+    Parameters
+    ----------
+    u : float or ndarray of shape (n,), > 0 and a normal number
+    lost : float or ndarray of shape (n,)
+        What a sum lost when it was rounded to u.
+
+    Examples
+    --------
+    >>> log(np.array([1.0, 10.0])).tolist()
+    [0.0, 2.302585092994046]
+    """
+    bits = np.float64(u).view(np.int64) + _TO_ROOT_HALF
+    n = (bits >> 52) - 1023
+    mantissa = np.int64((bits & _FRACTION) + _ROOT_HALF).view(np.float64)
+    f = (mantissa - 1.0) + lost * np.int64((1023 - n) << 52).view(np.float64)
+    s = f / (2.0 + f)
+    w = s * s
+    high = 1 / 11 + w * (1 / 13 + w * (1 / 15 + w * (1 / 17 + w * (1 / 19 + w * (1 / 21)))))
+    series = w * (1 / 3 + w * (1 / 5 + w * (1 / 7 + w * (1 / 9 + w * high))))
+    k = n * 1.0
+    return k * _LOG2_HIGH + (2.0 * s + (2.0 * s * series + k * _LOG2_LOW))
+
+
 def log1p(y: Any) -> Any:
-    """log(1 + y) to two units in the last place, as 2 artanh of a fraction below 0.172.
+    """log(1 + y) to two units in the last place.
 
     Parameters
     ----------
@@ -77,17 +104,7 @@ def log1p(y: Any) -> Any:
     [0.0, 9.999999999995e-13, 0.6931471805599453]
     """
     u = 1.0 + y
-    bits = np.float64(u).view(np.int64) + _TO_ROOT_HALF
-    n = (bits >> 52) - 1023
-    mantissa = np.int64((bits & _FRACTION) + _ROOT_HALF).view(np.float64)
-    lost = (y - (u - 1.0)) * np.int64((1023 - n) << 52).view(np.float64)
-    f = (mantissa - 1.0) + lost
-    s = f / (2.0 + f)
-    w = s * s
-    high = 1 / 11 + w * (1 / 13 + w * (1 / 15 + w * (1 / 17 + w * (1 / 19 + w * (1 / 21)))))
-    series = w * (1 / 3 + w * (1 / 5 + w * (1 / 7 + w * (1 / 9 + w * high))))
-    k = n * 1.0
-    return k * _LOG2_HIGH + (2.0 * s + (2.0 * s * series + k * _LOG2_LOW))
+    return log(u, y - (u - 1.0))
 
 
 def octave(rate: Any) -> tuple[Any, Any]:

@@ -6,26 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_ml.clv.compiled import loops
-from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled
+from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled, plain
 from crm_ml.clv.compiled.elementary import alive_probability, silence_probability
 
-__all__ = ["plain", "probability_alive", "probability_no_purchase"]
+__all__ = ["probability_alive", "probability_no_purchase"]
 
 Array = NDArray[np.float64]
-
-
-def plain(*columns: Array) -> list[Array]:
-    """Return columns as every compiled loop expects what it reads: in one piece, and not to be written to.
-
-    Examples
-    --------
-    >>> plain(np.zeros((3, 2))[:, 0])[0].flags.writeable
-    False
-    """
-    views = [np.ascontiguousarray(column, dtype=float).view() for column in columns]
-    for view in views:
-        view.flags.writeable = False
-    return views
 
 
 def probability_alive(x: Array, t_x: Array, T: Array, params: tuple[float, ...]) -> Array:

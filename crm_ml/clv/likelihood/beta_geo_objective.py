@@ -2,7 +2,7 @@
 
 The mathematics, its symbols and its source are those of `crm_ml.clv.processes.bg_nbd`. The log-likelihood is
 split as terms in x alone + terms in the times + log(1 + exp(u)), u the log-odds of having left. Over a large shop
-the last two are summed by `compiled`, whose functions stand for `_time_sums` and `_leave_sums` here.
+the last two are summed by `crm_ml.clv.compiled.sums`, whose loops stand for `_time_sums` and `_leave_sums` here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from crm_ml.clv.compiled import sums
+from crm_ml.clv.compiled.compiler import compiled, plain
 from crm_ml.clv.likelihood.newton import Objective
-from crm_ml.clv.likelihood.patterns import Patterns
+from crm_ml.clv.likelihood.patterns import Patterns, chosen_rows
 from crm_ml.clv.likelihood.rising import CountSums
 from crm_ml.clv.likelihood.silence import StageSum, stage_sum
 
@@ -44,7 +46,7 @@ def objective(patterns: Patterns, *, k: int = 1, modified: bool = False) -> Obje
     counts, count_weight = patterns.counts
     events, stays = CountSums(k * counts, count_weight), CountSums(counts + modified, count_weight)
     n_events, constant = k * patterns.total_x, -float(gammaln(k)) * patterns.total_x
-    make = _compiled_sums if patterns.compiled and k == 1 else _numpy_sums
+    make = _compiled_sums if patterns.many and k == 1 else _numpy_sums
     row_sums = make(patterns, k=k, modified=modified)
 
     def evaluate(theta: Array) -> Terms:
@@ -91,42 +93,36 @@ def _leave_terms(sums: LeaveSums, r: float, b: float) -> Terms:
 
 def _compiled_sums(patterns: Patterns, *, k: int, modified: bool) -> RowSums:  # noqa: ARG001  # k is 1
     """Prepare the sums over the rows of a large shop of Poisson buyers."""
-    from crm_ml.clv.likelihood.compiled import chosen, leave_sums, read_only, time_sums
-
-    rows = x, _, T, weight = read_only(patterns.x, patterns.t_x, patterns.T, patterns.weight)
-    if not modified:
-        rows = chosen(rows, x > 0)
-    return lambda r, alpha, a, before: (
-        time_sums(x, T, weight, alpha),
-        leave_sums(*rows, r, alpha, a, before),
-        None,
-    )
+    time_sums, leave_sums = compiled(sums.time_sums, sums=True), compiled(sums.leave_sums, sums=True)
+    rows = x, _, T, weight = plain(patterns.x, patterns.t_x, patterns.T, patterns.weight)
+    leavers = rows if modified else chosen_rows(x > 0, *rows)
+    return lambda r, alpha, a, before: (time_sums(x, T, weight, alpha), leave_sums(*leavers, r, alpha, a, before), None)
 
 
 def _numpy_sums(patterns: Patterns, *, k: int, modified: bool) -> RowSums:
     """Prepare the sums over patterns."""
     x, t_x, T, weight = patterns.x, patterns.t_x, patterns.T, patterns.weight
     weights = np.stack([weight, k * weight * x])
-    keep = slice(None) if modified else np.flatnonzero(x > 0)
+    keep: slice | NDArray[np.intp] = slice(None) if modified else np.flatnonzero(x > 0)
     leavers = x[keep], t_x[keep], T[keep], weight[keep]
 
-    def sums(r: float, alpha: float, a: float, before: float) -> tuple[Array, LeaveSums, Terms | None]:
+    def summed(r: float, alpha: float, a: float, before: float) -> tuple[Array, LeaveSums, Terms | None]:
         times = _time_sums(weights, T, alpha)
         if k == 1:
-            return times, _leave_sums(*leavers, r, alpha, a, before)[:-1], None
+            return times, _leave_sums(*leavers, r, alpha, a, before)[0], None
         stages = stage_sum(x, t_x, T, k=k, r=r, alpha=alpha)
         leaving = stages.where(keep)
-        *summed, pull = _leave_sums(*leavers, r, alpha, a, before, k=k, stages=leaving)
+        leave, pull = _leave_sums(*leavers, r, alpha, a, before, k=k, stages=leaving)
         value, gradient, hessian = weight @ stages.value, stages.slopes @ weight, stages.curvatures @ weight
         hessian -= leaving.curvatures @ pull
         hessian[0, 0] += leaving.slopes[0] @ pull
-        return times, tuple(summed), (float(value), gradient, hessian)
+        return times, leave, (float(value), gradient, hessian)
 
-    return sums
+    return summed
 
 
 def _time_sums(weights: Array, T: Array, alpha: float) -> Array:
-    """See `compiled.time_sums`; events in place of purchases."""
+    """See `sums.time_sums`; events in place of purchases."""
     z = T / alpha
     parts = np.empty((4, len(z)))
     np.log1p(z, out=parts[0])
@@ -148,8 +144,8 @@ def _leave_sums(
     *,
     k: int = 1,
     stages: StageSum | None = None,
-) -> tuple[float, float, float, float, Array, Array, Array]:
-    """See `compiled.leave_sums`; last, the weight of each customer times the probability of having left.
+) -> tuple[LeaveSums, Array]:
+    """See `sums.leave_sums`; last, the weight of each customer times the probability of having left.
 
     For k > 1 the log-odds and their slopes are less by those of the stages.
     """
@@ -170,4 +166,5 @@ def _leave_sums(
     pull = weight * (a * share / odds)
     outer = (slopes * (pull * still / odds)) @ slopes.T
     value = float(weight @ (v + np.log(odds)))
-    return value, float(pull @ shift), float(pull @ bends), float(pull @ (share * share)), slopes @ pull, outer, pull
+    sums_of_pull = (float(pull @ terms) for terms in (shift, bends, share * share))
+    return (value, *sums_of_pull, slopes @ pull, outer), pull

@@ -172,15 +172,22 @@ def maximise(
     >>> round(fit.params["rate"], 9), round(fit.standard_errors["rate"], 9)  # 2 and 2 / sqrt(50)
     (2.0, 0.282842712)
     """
-    best, spent = None, 0
-    for f, weight in (*samples, (objective, total_weight)):
+    spent = 0
+
+    def highest(f: Objective, weight: float, below: _Summit | None, enough: float) -> _Summit:
+        nonlocal spent
         summits: list[_Summit] = []
-        for start in starts if best is None else (best.theta, *starts):
-            summits.append(_climb(f, start, lower, upper, weight, enough=0.0 if f is objective else SAMPLE_GAIN))
-            if summits[-1].beyond_doubt or summits[-1].confirms(best):
+        for start in starts if below is None else (below.theta, *starts):
+            summits.append(_climb(f, start, lower, upper, weight, enough=enough))
+            if summits[-1].beyond_doubt or summits[-1].confirms(below):
                 break
         spent += sum(summit.n_evaluations for summit in summits)
-        best = max(summits, key=lambda summit: (summit.accepted, summit.value))
+        return max(summits, key=lambda summit: (summit.accepted, summit.value))
+
+    below: _Summit | None = None
+    for f, weight in samples:
+        below = highest(f, weight, below, SAMPLE_GAIN)
+    best = highest(objective, total_weight, below, 0.0)
     if not best.accepted:
         reached = ", ".join(f"{n} = {v:.4g}" for n, v in zip(names, np.exp(best.theta), strict=True))
         raise ConvergenceError(

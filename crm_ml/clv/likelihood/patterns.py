@@ -8,12 +8,21 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COMPILED_FROM", "Patterns", "chosen_rows", "compress", "count_weights", "patterns_of", "sample_sizes", "thin"]
+from crm_ml.clv.compiled import sums
+from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled, plain
+
+__all__ = [
+    "Patterns",
+    "chosen_rows",
+    "compress",
+    "count_weights",
+    "patterns_of",
+    "sample_sizes",
+    "thin",
+]
 
 Array = NDArray[np.float64]
 
-COMPILED_FROM = 50_000
-"""Rows from which loading compiled code pays, and sorting them does not."""
 _SAMPLED_FROM, _SMALLEST_SAMPLE, _THINNING = 8_000, 2_000, 16
 _TALLIED = 4_096
 
@@ -28,7 +37,7 @@ class Patterns:
         Repeat purchases, time of the last one, length of observation (both since the first purchase).
     weight : ndarray of shape (n_patterns,)
         Customers, or their total weight, per pattern.
-    compiled : bool, default False
+    many : bool, default False
         Whether likelihoods sum with compiled code. Part of a large shop is summed as the whole is.
     """
 
@@ -36,12 +45,12 @@ class Patterns:
     t_x: Array
     T: Array
     weight: Array
-    compiled: bool = False
+    many: bool = False
 
     @cached_property
     def counts(self) -> tuple[Array, Array]:
         """Distinct x and the total weight of each."""
-        return count_weights(self.x, self.weight, compiled=self.compiled)
+        return count_weights(self.x, self.weight, many=self.many)
 
     @cached_property
     def total_weight(self) -> float:
@@ -68,14 +77,14 @@ class Patterns:
         return replace(self, t_x=self.t_x / scale, T=self.T / scale)
 
 
-def patterns_of(x: Array, t_x: Array, T: Array, weight: Array, *, compiled: bool) -> Patterns:
-    """Take many histories as they are where compiled code sums over them, and compress them otherwise.
+def patterns_of(x: Array, t_x: Array, T: Array, weight: Array, *, as_rows: bool) -> Patterns:
+    """Take many histories as they are where compiled code can sum over them, and compress them otherwise.
 
     A fit on rows as they are depends on their order, and on whether equal customers arrive as repeated rows or
     as weights, by rounding.
     """
-    if compiled and len(x) >= COMPILED_FROM:
-        return Patterns(x, t_x, T, weight, compiled=True)
+    if as_rows and len(x) >= MANY_ROWS:
+        return Patterns(x, t_x, T, weight, many=True)
     return compress(x, t_x, T, weight)
 
 
@@ -104,29 +113,29 @@ def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
     return Patterns(x=x[starts], t_x=t_x[starts], T=T[starts], weight=totals)
 
 
-def count_weights(x: Array, weight: Array, *, compiled: bool) -> tuple[Array, Array]:
+def count_weights(x: Array, weight: Array, *, many: bool) -> tuple[Array, Array]:
     """Distinct counts and the total weight of each.
+
+    Parameters
+    ----------
+    x, weight : ndarray of shape (n,)
+    many : bool
+        Whether to count with compiled code.
 
     Examples
     --------
     >>> import numpy as np
-    >>> counts, weight = count_weights(np.array([3.0, 0.0, 3.0]), np.array([0.5, 1.0, 2.0]), compiled=False)
+    >>> counts, weight = count_weights(np.array([3.0, 0.0, 3.0]), np.array([0.5, 1.0, 2.0]), many=False)
     >>> counts.tolist(), weight.tolist()
     ([0.0, 3.0], [1.0, 2.5])
     """
-    if compiled:
-        from crm_ml.clv.likelihood.compiled import read_only, tally
-
-        sums = tally(*read_only(x, weight), _TALLIED)
-        per_count, rare = sums[:-1], sums[-1] > 0
-    else:
-        rare = x.max(initial=0.0) >= _TALLIED
-        per_count = np.zeros(0) if rare else np.bincount(x.astype(np.intp), weights=weight)
-    if rare:
-        counts, member = np.unique(x, return_inverse=True)
-        return counts, np.bincount(member, weights=weight)
-    counts = np.flatnonzero(per_count)
-    return counts.astype(float), per_count[counts]
+    if many:
+        tallied = compiled(sums.tally, sums=True)(*plain(x, weight), _TALLIED)
+        counts = np.flatnonzero(tallied)
+        if counts[-1] < _TALLIED:
+            return counts.astype(float), tallied[counts]
+    values, member = np.unique(x, return_inverse=True)
+    return values, np.bincount(member, weights=weight).astype(float)
 
 
 def chosen_rows(rows: NDArray[np.bool_], *columns: Array) -> tuple[Array, ...]:
@@ -138,11 +147,13 @@ def chosen_rows(rows: NDArray[np.bool_], *columns: Array) -> tuple[Array, ...]:
     >>> [column.tolist() for column in chosen_rows(np.array([True, False]), np.array([1.0, 2.0]), np.ones(2))]
     [[1.0], [1.0]]
     """
-    if len(rows) < COMPILED_FROM:
+    if len(rows) < MANY_ROWS:
         return tuple(column[rows] for column in columns)
-    from crm_ml.clv.likelihood.compiled import chosen, read_only
-
-    return chosen(read_only(*columns), rows)
+    n = np.count_nonzero(rows)
+    kept = np.empty((len(columns), n + 1))
+    for column, row in zip(plain(*columns), kept, strict=True):
+        compiled(sums.choose, sums=True)(column, rows, row)
+    return tuple(plain(*kept[:, :n]))
 
 
 def sample_sizes(n: int) -> list[int]:
@@ -163,5 +174,7 @@ def sample_sizes(n: int) -> list[int]:
 def thin(patterns: Patterns, *, at_most: int) -> Patterns:
     """Keep every k-th pattern, so that at most about ``at_most`` remain; the same ones every time."""
     stride = max(1, len(patterns.x) // at_most)
-    columns = (patterns.x, patterns.t_x, patterns.T, patterns.weight)
-    return Patterns(*(np.ascontiguousarray(column[::stride]) for column in columns), compiled=patterns.compiled)
+    x, t_x, T, weight = (
+        np.ascontiguousarray(column[::stride]) for column in (patterns.x, patterns.t_x, patterns.T, patterns.weight)
+    )
+    return Patterns(x, t_x, T, weight, many=patterns.many)

@@ -39,7 +39,7 @@ class StageSum:
     slopes: Array
     curvatures: Array
 
-    def where(self, chosen: NDArray[np.bool_]) -> StageSum:
+    def where(self, chosen: slice | NDArray[np.intp]) -> StageSum:
         """Keep some of the histories."""
         return StageSum(self.value[chosen], self.slopes[:, chosen], self.curvatures[:, :, chosen])
 

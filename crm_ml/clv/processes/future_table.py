@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_ml.clv.compiled import loops
-from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled
+from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled, plain
 from crm_ml.clv.compiled.elementary import COEFFICIENTS, alive_probability, octave, polynomial
-from crm_ml.clv.compiled.histories import plain
 from crm_ml.clv.processes.geometric_dropout import shared_grid
 
 __all__ = ["expected_purchases", "future_table"]

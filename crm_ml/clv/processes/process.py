@@ -70,7 +70,7 @@ class PurchaseProcess(ProcessPredictions):
         """
         time_unit = self._checked_unit()
         x, t_x, T = self._columns(rfm)
-        patterns = patterns_of(x, t_x, T, check_weights(weights, len(rfm)), compiled=self._bound.COMPILED)
+        patterns = patterns_of(x, t_x, T, check_weights(weights, len(rfm)), as_rows=self._bound.COMPILED)
         again = patterns.total_weight - patterns.weight_of_count(0)
         refuse_without_repeats(again, len(rfm), what="a repeat purchase")
         fit = _fit(self._bound, patterns)
@@ -84,7 +84,7 @@ class PurchaseProcess(ProcessPredictions):
         """Return the likelihood of a frame, to be maximised under other weights; for the bootstrap."""
         x, t_x, T = self._histories(rfm)
         mathematics = self._bound
-        patterns = patterns_of(x, t_x, T, check_weights(weights, len(rfm)), compiled=mathematics.COMPILED)
+        patterns = patterns_of(x, t_x, T, check_weights(weights, len(rfm)), as_rows=mathematics.COMPILED)
         return Reweighted(
             patterns.weight,
             lambda weight: mathematics.objective(dataclasses.replace(patterns, weight=weight)),

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, gammaln, zeta
 
+from crm_ml.clv.compiled import sums
+from crm_ml.clv.compiled.compiler import compiled, plain
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import count_weights
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise
@@ -56,7 +58,7 @@ def log_likelihood(x: ArrayLike, m: ArrayLike, *, p: float, q: float, gamma: flo
     )
 
 
-def objective(x: Array, m: Array, weight: Array, *, compiled: bool = False) -> Objective:
+def objective(x: Array, m: Array, weight: Array, *, many: bool = False) -> Objective:
     """Log-likelihood of all customers with gradient and Hessian by log(p, q, gamma).
 
     Gamma functions are evaluated once per distinct x.
@@ -64,16 +66,16 @@ def objective(x: Array, m: Array, weight: Array, *, compiled: bool = False) -> O
     Parameters
     ----------
     x, m, weight : ndarray of shape (n_customers,)
-    compiled : bool, default False
+    many : bool, default False
         Whether to sum over the customers with compiled code.
     """
-    counts, per_count = count_weights(x, weight, compiled=compiled)
-    sums = (_compiled_sums if compiled else _numpy_sums)(x, m, weight)
+    counts, per_count = count_weights(x, weight, many=many)
+    summed = (_compiled_sums if many else _numpy_sums)(x, m, weight)
     constant = float(weight @ np.log(m))
 
     def evaluate(theta: Array) -> tuple[float, Array, Array]:
         p, q, gamma = np.exp(theta).tolist()
-        log_common, own, both, x_log_own, x_common, x_both = sums(gamma).tolist()
+        log_common, own, both, x_log_own, x_common, x_both = summed(gamma).tolist()
         n, k = p * counts, per_count
         far = zeta(2.0, n + q)
         value = float(k @ (gammaln_rise(q, n) - gammaln(n))) - q * log_common - p * x_log_own - constant
@@ -97,10 +99,10 @@ def objective(x: Array, m: Array, weight: Array, *, compiled: bool = False) -> O
 
 
 def _numpy_sums(x: Array, m: Array, weight: Array) -> Callable[[float], Array]:
-    """See `compiled.spend_sums`."""
+    """See `sums.spend_sums`."""
     total, weighted_x = x * m, weight * x
 
-    def sums(gamma: float) -> Array:
+    def summed(gamma: float) -> Array:
         z = total / gamma
         common = 1.0 / (1.0 + z)
         own = z * common
@@ -108,13 +110,11 @@ def _numpy_sums(x: Array, m: Array, weight: Array) -> Callable[[float], Array]:
         by_purchase = np.stack([np.log1p(1.0 / z), common, own * common]) @ weighted_x
         return np.concatenate([by_weight, by_purchase])
 
-    return sums
+    return summed
 
 
 def _compiled_sums(x: Array, m: Array, weight: Array) -> Callable[[float], Array]:
-    from crm_ml.clv.likelihood.compiled import read_only, spend_sums
-
-    return partial(spend_sums, *read_only(x, m, weight))
+    return partial(compiled(sums.spend_sums, sums=True), *plain(x, m, weight))
 
 
 def starts() -> list[Array]:

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
+from crm_ml.clv.compiled.compiler import MANY_ROWS
 from crm_ml.clv.likelihood.newton import FitResult, maximise
-from crm_ml.clv.likelihood.patterns import COMPILED_FROM, chosen_rows, sample_sizes
+from crm_ml.clv.likelihood.patterns import chosen_rows, sample_sizes
 from crm_ml.clv.rfm_frame import check_fitted, check_spend, check_weights, refuse_without_repeats
 from crm_ml.clv.spend import gamma_gamma
 from crm_ml.clv.spend.evidence import spend_evidence, spend_notes, telling
@@ -84,7 +85,7 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         weight = check_weights(weights, len(rfm))
         used = chosen_rows(telling(x, m, weight), x, m, weight)
         refuse_without_repeats(len(used[0]), len(rfm), what="a repeat purchase of positive mean spend")
-        fit = _fit(*used, compiled=len(rfm) >= COMPILED_FROM)
+        fit = _fit(*used, many=len(rfm) >= MANY_ROWS)
         _refuse_infinite_mean(fit.params)
         evidence = spend_evidence(x, m, weight, used=used)
         self._take(StoredFit.of(fit, notes=[*fit.notes, *spend_notes(evidence, remedy=_REMEDY)]))
@@ -109,10 +110,10 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         x, m = check_spend(rfm)
         weight = check_weights(weights, len(rfm))
         x, m, weight = chosen_rows(telling(x, m, weight), x, m, weight)
-        compiled = len(rfm) >= COMPILED_FROM
+        many = len(rfm) >= MANY_ROWS
         return Reweighted(
             weight,
-            lambda weight: gamma_gamma.objective(x, m, weight, compiled=compiled),
+            lambda weight: gamma_gamma.objective(x, m, weight, many=many),
             lower=gamma_gamma.log_lower,
             upper=gamma_gamma.log_upper,
         )
@@ -145,16 +146,16 @@ class GammaGammaModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self.population_mean_ = gamma_gamma.population_mean(**stored.params)
 
 
-def _fit(x: Array, m: Array, weight: Array, *, compiled: bool) -> FitResult:
+def _fit(x: Array, m: Array, weight: Array, *, many: bool) -> FitResult:
     """Fit with the mean spend as the unit of money, and return to the caller's unit."""
     total_weight = float(weight.sum())
     unit = float(weight @ m) / total_weight
     scaled, samples = m / unit, []
     for size in sample_sizes(len(x)):
         part = [np.ascontiguousarray(column[:: len(x) // size]) for column in (x, scaled, weight)]
-        samples.append((gamma_gamma.objective(*part, compiled=compiled), float(part[-1].sum())))
+        samples.append((gamma_gamma.objective(*part, many=many), float(part[-1].sum())))
     fit = maximise(
-        gamma_gamma.objective(x, scaled, weight, compiled=compiled),
+        gamma_gamma.objective(x, scaled, weight, many=many),
         gamma_gamma.starts(),
         names=gamma_gamma.NAMES,
         lower=gamma_gamma.log_lower,

@@ -1,7 +1,7 @@
 """How often the 90 % intervals of purchases and of spend hold what came: simulated shops and real holdouts.
 
-Prints a table; run from the repository's root with ``PYTHONPATH=tests python tests/benchmarks/coverage.py``, with
-the folder of ``grocery_elog.parquet`` as argument where it is not ``../shared/data``.
+Prints a table; run from the repository's root with ``PYTHONPATH=tests python tests/benchmarks/interval_coverage.py``,
+with the folder of ``grocery_elog.parquet`` as argument where it is not ``../shared/data``.
 
 ``by model`` is the coverage that the model itself expects of its interval: counts are whole numbers, so it is above
 90 %, and only ``found`` below it speaks against the model. ``lower`` and ``upper`` are the shares of customers below
