@@ -93,9 +93,9 @@ def test_models_stored_before_there_was_a_choice_still_load():
         CLVModel.from_dict({**old, "process": {**old["process"], "model": "Sorcery"}})
 
 
-def test_told_a_process_the_model_asks_no_backtest(regular):
-    named = CLVModel(process="ParetoNBD", time_unit="W").fit(regular, as_of=AS_OF)
-    given = CLVModel(process=ParetoNBDModel(time_unit="W"), time_unit="W").fit(regular, as_of=AS_OF)
+def test_told_process_and_level_the_model_asks_no_backtest(regular):
+    named = CLVModel(process="ParetoNBD", level=None, time_unit="W").fit(regular, as_of=AS_OF)
+    given = CLVModel(process=ParetoNBDModel(time_unit="W"), level=None, time_unit="W").fit(regular, as_of=AS_OF)
     assert named.params_ == given.params_
     assert named.selection_.empty
     assert "The process is ParetoNBD, as told." in named.diagnostics_["notes"]

@@ -233,7 +233,7 @@ def test_a_wider_level_holds_a_narrower_one():
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.1, np.nan])
 def test_a_level_is_a_probability(level):
-    with pytest.raises(CrmError, match="`level` must lie between 0 and 1"):
+    with pytest.raises(CrmError, match="`level` must be between 0 and 1"):
         fitted("BG/NBD", log_covariance=PARAMETERS).purchase_interval(HISTORIES, HORIZON, level=level)
 
 

@@ -14,7 +14,8 @@ from scipy.special import beta as beta_function
 from test_cnbd_k import mp_history
 from test_pareto_nbd import simulate_leaving
 
-from crm_ml.clv import BetaGeoBetaBinomModel, BetaGeoCNBDModel, BetaGeoModel, ParetoNBDModel, baselines
+from crm_ml.clv import BetaGeoBetaBinomModel, BetaGeoCNBDModel, BetaGeoModel, ParetoNBDModel
+from crm_ml.clv.interop import import_lifetimes
 from crm_ml.clv.processes import bg_bb, bg_nbd, pareto_nbd
 from crm_ml.clv.processes.outlook.histories import log_gaps
 from crm_ml.clv.processes.outlook.root import increasing_root
@@ -72,7 +73,7 @@ def test_pareto_counts_ahead_are_what_happens_and_what_lifetimes_says():
             assert_shares(shop["later_purchases"][group] == count, probability.loc[group, count])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifetimes' own, on import and in its logarithms
-        peer = baselines._import_lifetimes().ParetoNBDFitter()
+        peer = import_lifetimes().ParetoNBDFitter()
         peer.params_ = pd.Series(PARETO)
         for n, x, t_x in itertools.product([1, 2, 5], [0, 2, 6], [20.0]):
             own = model.probability_of_purchases(histories(x, t_x * (x > 0), 39.0), n, 26.0)

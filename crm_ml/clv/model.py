@@ -301,7 +301,7 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         self.diagnostics_ = {
             "process": process.diagnostics_,
             "spend": spend.diagnostics_,
-            "notes": [selection.note] * bool(selection.note)
+            "notes": [note for note in (selection.note, level.note) if note]
             + process.diagnostics_["notes"]
             + spend.diagnostics_["notes"],
         }

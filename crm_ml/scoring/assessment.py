@@ -131,8 +131,8 @@ def assess(
     )
     weeks = weekly_purchases(log, clv, as_of=stamp(end))
     blended = [found.note_ for found in challenge.values() if isinstance(found, BlendedValue)]
-    choices = (clv.diagnostics_["notes"][0], *blended)
-    return Assessment(stamp(end), churn, value, weeks, fitted_until, choices)
+    notes = (clv.diagnostics_["notes"][0], clv.level_.note, *blended)
+    return Assessment(stamp(end), churn, value, weeks, fitted_until, tuple(note for note in notes if note))
 
 
 def _challenge(log: CustomerLog, *, as_of: pd.Timestamp, horizon_days: int) -> dict[str, Predictor]:

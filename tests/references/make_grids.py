@@ -1,6 +1,6 @@
 """Compute the reference values of tests/test_grids.py and store them, one table per model.
 
-Run from anywhere as ``python tests/references/make_grids.py [model ...]``; an hour for all of them with gmpy2 at hand.
+Run from tests/ as ``python -m references.make_grids [model ...]``; an hour for all of them with gmpy2 at hand.
 
 Every table has 2,100 rows, 4,200 for Gamma-Gamma: parameter sets, each with 21 histories and one horizon. T / alpha
 runs from 1e-6 to 1e6, x to 10,000; t_x is 0, T, or such that being alive is undecided; a, s, q and BG/BB's gamma are 1
@@ -13,10 +13,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import exact
 import numpy as np
 import pandas as pd
 from mpmath import mpf
+from references import exact
 
 HERE = Path(__file__).parent
 SETS, EACH = 100, 21

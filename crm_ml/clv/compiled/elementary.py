@@ -139,7 +139,7 @@ def polynomial(coefficients: Any, v: Any) -> Any:
 
     Examples
     --------
-    >>> polynomial(np.arange(16.0), 1.0)
+    >>> float(polynomial(np.arange(16.0), 1.0))
     120.0
     """
     square = v * v
@@ -158,7 +158,7 @@ def stay_or_leave(x: Any, t_x: Any, T: Any, r: float, alpha: float, a: float, b:
     Examples
     --------
     >>> one = (np.array([value]) for value in (2.0, 3.0, 7.0))
-    >>> [number.item() for number in stay_or_leave(*one, 1.0, 1.0, 0.5, 3.0, 0.0)]
+    >>> [round(number.item(), 12) for number in stay_or_leave(*one, 1.0, 1.0, 0.5, 3.0, 0.0)]
     [0.125, 0.125]
     """
     stayed = x + modified
