@@ -23,13 +23,16 @@ import crm_ml
 from crm_ml.clv import (
     BetaGeoCNBDModel,
     BetaGeoModel,
+    BlendedValue,
     GammaGammaModel,
     ModifiedBetaGeoCNBDModel,
     ModifiedBetaGeoModel,
+    PanelValueModel,
     ParetoNBDModel,
     rfm_summary,
 )
 from crm_ml.clv.interop import import_lifetimes
+from crm_ml.errors import SchemaError
 from crm_ml.evaluation import value_metrics
 from crm_ml.features import build_panel
 
@@ -48,10 +51,16 @@ class Holdout(NamedTuple):
     """What was known of each customer, and what came within the horizon; spend is None where there are no amounts."""
 
     name: str
+    log: crm_ml.CustomerLog
+    cutoff: str
     rfm: pd.DataFrame
-    weeks: float
+    days: int
     purchases: pd.Series
     spend: pd.Series | None
+
+    @property
+    def weeks(self) -> float:
+        return self.days / 7
 
 
 def cdnow(name: str) -> crm_ml.CustomerLog:
@@ -82,7 +91,8 @@ def holdouts(grocery: Path) -> Iterator[Holdout]:
         rfm = rfm_summary(log, as_of=cutoff, time_unit="W", sum_log_gaps=True)
         panel = build_panel(log, cutoffs=[cutoff], horizon_days=days, features=[])
         ahead = panel.droplevel("cutoff").loc[rfm.index]
-        yield Holdout(name, rfm, days / 7, ahead["purchase_days_ahead"], ahead["spend_ahead"] if has_spend else None)
+        spend = ahead["spend_ahead"] if has_spend else None
+        yield Holdout(name, log, cutoff, rfm, days, ahead["purchase_days_ahead"], spend)
 
 
 def ours(kind: Callable[..., Any], holdout: Holdout) -> tuple[str, pd.Series]:
@@ -114,6 +124,31 @@ def spend_theirs(rfm: pd.DataFrame) -> pd.Series:
     return fitter.conditional_expected_average_profit(rfm["frequency"], rfm["monetary_value"])
 
 
+def chosen(holdout: Holdout) -> tuple[str, pd.Series, pd.Series]:
+    """Name, purchases and spend of the value model as it chooses process and level itself."""
+    model = crm_ml.CLVModel(time_unit="W").fit(holdout.log, as_of=holdout.cutoff)
+    value = model.predict(holdout.rfm, horizon_days=holdout.days, annual_discount_rate=0.0, margin=1.0)
+    by = " and ".join(
+        by for by, factors in (("cohort", model.level_.cohorts), ("month", model.level_.months)) if factors
+    )
+    name = f"CLVModel: {type(model.process_).__name__}" + (f", level by {by}" if by else "")
+    return name, value["expected_purchases"], value["clv"]
+
+
+def challengers(holdout: Holdout) -> Iterator[tuple[str, pd.Series]]:
+    """Names and spend of XGBoost on the panel and of its blend with the value model, where there is history enough."""
+    panel = PanelValueModel(horizon_days=holdout.days)
+    blend = BlendedValue(crm_ml.CLVModel(time_unit="W"), panel, horizon_days=holdout.days)
+    for name, model in (("XGBoost on the panel", panel), ("blend", blend)):
+        try:
+            model.fit(holdout.log, as_of=holdout.cutoff)
+        except SchemaError:
+            continue
+        weight = f" ({model.weight_:.0%} XGBoost)" if model is blend else ""
+        found = model.forecast(holdout.log, as_of=holdout.cutoff, horizon_days=holdout.days)
+        yield name + weight, found.loc[holdout.rfm.index]
+
+
 def judged(holdout: Holdout) -> Iterator[dict[str, Any]]:
     """One row per model and quantity."""
     spend = {}
@@ -125,6 +160,12 @@ def judged(holdout: Holdout) -> Iterator[dict[str, Any]]:
         if spend:
             worth = expected * spend["ours" if name in OURS else "theirs"]
             yield {"of": "spend", "model": name + found, **value_metrics(holdout.spend, worth)}
+    name, purchases, worth = chosen(holdout)
+    yield {"of": "purchases", "model": name, **value_metrics(holdout.purchases, purchases)}
+    if spend:
+        yield {"of": "spend", "model": name, **value_metrics(holdout.spend, worth)}
+        for name, worth in challengers(holdout):
+            yield {"of": "spend", "model": name, **value_metrics(holdout.spend, worth)}
 
 
 def main() -> None:
