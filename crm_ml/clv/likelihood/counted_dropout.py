@@ -23,11 +23,12 @@ from scipy.special import expit, logsumexp
 
 from crm_ml.clv.likelihood.patterns import Patterns
 
-__all__ = ["left_derivatives", "left_terms", "log_odds_left"]
+__all__ = ["departures", "left_derivatives", "left_terms", "log_odds_left"]
 
 Array = NDArray[np.float64]
 
 _CHUNK_VALUES = 200_000
+_BLOCK = 128
 
 
 def log_odds_left(
@@ -59,16 +60,20 @@ def log_odds_left(
     columns = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in values))
     x, t_x, n, *params = (column.ravel() for column in columns)
     u = np.full(x.size, -np.inf)
-    for rows, last, inside in _departures(t_x, n):
+    for rows, last, inside in departures(t_x, n):
         own = tuple(column[rows, None] for column in (x, *params))
         u[rows] = logsumexp(_log_departure(last, inside, *own), axis=1)
     return u.reshape(columns[0].shape)
 
 
-def _departures(t_x: Array, n: Array) -> Iterator[tuple[NDArray[np.intp], Array, NDArray[np.bool_]]]:
+def departures(t_x: Array, n: Array) -> Iterator[tuple[NDArray[np.intp], Array, NDArray[np.bool_]]]:
     """Last opportunities a customer may have been alive at, from n - 1 down to t_x, chunk by chunk.
 
     Rows are grouped by the power of two that holds their silence, so a row's arithmetic is its own.
+
+    Parameters
+    ----------
+    t_x, n : ndarray of shape (n_customers,)
 
     Yields
     ------
@@ -76,6 +81,12 @@ def _departures(t_x: Array, n: Array) -> Iterator[tuple[NDArray[np.intp], Array,
     last : ndarray of shape (n_chunk, width)
     inside : ndarray of bool of shape (n_chunk, width)
         Whether the silence reaches that far back; where not, ``last`` repeats t_x.
+
+    Examples
+    --------
+    >>> rows, last, inside = next(departures(np.array([6.0, 3.0]), np.array([6.0, 6.0])))
+    >>> rows.tolist(), last[inside].tolist()
+    ([1], [5.0, 4.0, 3.0])
     """
     silence = n - t_x
     widths = np.exp2(np.ceil(np.log2(np.maximum(silence, 1.0)))).astype(int)
@@ -102,7 +113,15 @@ def _log_departure(
     ahead = gamma + delta + last + 1.0
     ahead[:, 0] = gamma[:, 0]
     ratio = (alpha + beta + last) / (beta + (last - x)) * (ahead / (delta + last))
-    return np.where(inside, np.cumsum(np.log(ratio), axis=1), -np.inf)
+    return np.where(inside, _running_sum(np.log(ratio)), -np.inf)
+
+
+def _running_sum(values: Array) -> Array:
+    """Cumulated sum along rows of 2^k values, in blocks: rounding grows with the square root of their number."""
+    blocks = values.reshape(len(values), -1, min(_BLOCK, values.shape[1]))
+    within = np.cumsum(blocks, axis=2)
+    before = np.cumsum(within[:, :, -1], axis=1) - within[:, :, -1]
+    return (within + before[:, :, None]).reshape(values.shape)
 
 
 def left_terms(patterns: Patterns, alpha: float, beta: float, gamma: float, delta: float) -> tuple[float, Array, Array]:
@@ -144,7 +163,7 @@ def left_derivatives(
     """
     values = (np.asarray(value, dtype=float) for value in (alpha, beta, gamma, delta))
     x, t_x, n, *params = np.broadcast_arrays(x, t_x, n, *values)
-    for rows, last, inside in _departures(t_x, n):
+    for rows, last, inside in departures(t_x, n):
         own = tuple(column[rows, None] for column in (x, *params))
         log_terms = _log_departure(last, inside, *own)
         u = logsumexp(log_terms, axis=1)

@@ -25,12 +25,43 @@ from scipy.special import expit, exprel
 from crm_ml.clv.likelihood.log_concave import EXACT_NODES, log_integral, quadrature
 from crm_ml.clv.likelihood.patterns import Patterns
 
-__all__ = ["discounted_lifetime", "left_derivatives", "left_terms", "log_odds_left"]
+__all__ = ["discounted_lifetime", "left_derivatives", "left_terms", "log_left", "log_odds_left", "log_stayed"]
 
 Array = NDArray[np.float64]
 
 _FORGOTTEN = 100.0
 """Once the exponent of the discount has fallen by this much, nothing more is seen in double precision."""
+
+
+def log_left(
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    *,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    s: ArrayLike,
+    beta: ArrayLike,
+    nodes_per_panel: int = EXACT_NODES,
+) -> Array:
+    """Logarithm of the probability that who was there at t_x bought nothing more and left before T.
+
+    The parameters are `log_odds_left`'s.
+
+    Examples
+    --------
+    With x = 0, r = s = 1 and equal scales it is the integral of 1 / (1 + y)^3 over (0, 1):
+
+    >>> round(float(np.exp(log_left(0, 0, 3.0, r=1.0, alpha=3.0, s=1.0, beta=3.0))), 12)
+    0.375
+    """
+    columns = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T, r, alpha, s, beta)))
+    _, t_x, _, _, alpha, s, beta = rows = tuple(column.ravel() for column in columns)
+    high, peak, shape = _leaving(*rows)
+    total = log_integral(
+        _log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape, nodes_per_panel=nodes_per_panel
+    )
+    return np.asarray((_log_factor(t_x, alpha, s, beta) + total).reshape(columns[0].shape))
 
 
 def log_odds_left(
@@ -62,13 +93,9 @@ def log_odds_left(
     >>> round(float(odds), 12)
     1.5
     """
-    columns = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T, r, alpha, s, beta)))
-    rows = tuple(column.ravel() for column in columns)
-    high, peak, shape = _leaving(*rows)
-    total = log_integral(
-        _log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape, nodes_per_panel=nodes_per_panel
-    )
-    return np.asarray((_log_leaving_factor(*rows) + total).reshape(columns[0].shape))
+    x, t_x, T, r, alpha, s, beta = (np.asarray(value, dtype=float) for value in (x, t_x, T, r, alpha, s, beta))
+    left = log_left(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta, nodes_per_panel=nodes_per_panel)
+    return np.asarray(left - log_stayed(x, t_x, T, r, alpha, s, beta))
 
 
 def _leaving(
@@ -91,15 +118,22 @@ def _leaving_slope(z: Array, power: Array, k: Array, ratio: Array) -> Array:
     return np.asarray(power - k * ratio * np.exp(z) / (1.0 + ratio * np.expm1(z)))
 
 
-def _log_leaving_factor(x: Array, t_x: Array, T: Array, r: Array, alpha: Array, s: Array, beta: Array) -> Array:
-    """Logarithm of what stands before the integral over z."""
+def log_stayed(x: Array, t_x: Array, T: Array, r: Array, alpha: Array, s: Array, beta: Array) -> Array:
+    """Logarithm of the probability that who was there at t_x still is at T, and silent since.
+
+    Examples
+    --------
+    >>> one = np.ones(1)
+    >>> np.exp(log_stayed(0 * one, 0 * one, 3 * one, one, 3 * one, one, 3 * one)).round(12).tolist()
+    [0.25]
+    """
     silence = T - t_x
-    return np.asarray(
-        np.log(s)
-        + (r + x) * np.log1p(silence / (alpha + t_x))
-        + s * np.log1p(silence / (beta + t_x))
-        + np.log((np.minimum(alpha, beta) + t_x) / (beta + t_x))
-    )
+    return np.asarray(-(r + x) * np.log1p(silence / (alpha + t_x)) - s * np.log1p(silence / (beta + t_x)))
+
+
+def _log_factor(t_x: Array, alpha: Array, s: Array, beta: Array) -> Array:
+    """Logarithm of what stands before the integral over z."""
+    return np.asarray(np.log(s) + np.log((np.minimum(alpha, beta) + t_x) / (beta + t_x)))
 
 
 def left_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: float) -> tuple[float, Array, Array]:
@@ -141,7 +175,7 @@ def left_derivatives(
     """
     columns = np.broadcast_arrays(x, t_x, T, *(np.asarray(value, dtype=float) for value in (r, alpha, s, beta)))
     high, peak, shape = _leaving(*columns)
-    factor = _log_leaving_factor(*columns)
+    factor = _log_factor(columns[1], *columns[4:]) - log_stayed(*columns)
     for rows, z, weight, total in quadrature(_log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape):
         own = tuple(column[rows, None] for column in columns)
         other = np.log1p(shape[2][rows, None] * np.expm1(z))

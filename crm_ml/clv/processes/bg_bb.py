@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, expit, ndtr
+from scipy.special import betaincinv, expit, logsumexp, ndtr
 from scipy.stats import binom
 
-from crm_ml.clv.likelihood.counted_dropout import left_terms, log_odds_left
+from crm_ml.clv.likelihood.counted_dropout import departures, left_terms, log_odds_left
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, trigamma_rise
+from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, log_choice, trigamma_rise
 from crm_ml.clv.processes.outlook.counted import CountedOutlook, log_buying, opportunities_alive
 from crm_ml.clv.processes.outlook.histories import counted_histories as simulated_histories
 from crm_ml.clv.uncertainty.interval import Futures
@@ -71,10 +71,20 @@ def log_likelihood(
     >>> log_likelihood(1, 1, 1, alpha=1.0, beta=1.0, gamma=1.0, delta=1.0).round(6).item()  # log(1 / 4)
     -1.386294
     """
-    left = log_odds_left(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta)
-    x, n, alpha, beta, gamma, delta = _floats(x, n, alpha, beta, gamma, delta)
-    alive = log_buying(x, n, alpha, beta) + gammaln_rise(delta, n) - gammaln_rise(gamma + delta, n)
-    return np.asarray(alive + np.logaddexp(0.0, left))
+    columns = _floats(x, t_x, n, alpha, beta, gamma, delta)
+    x, t_x, n, *params = (column.ravel() for column in columns)
+    total = _log_alive_at(x, n, *params)
+    for rows, last, inside in departures(t_x, n):
+        own = tuple(column[rows, None] for column in params)
+        leaving = np.log(own[2]) - np.log(own[2] + own[3] + last)
+        left = np.where(inside, _log_alive_at(x[rows, None], last, *own) + leaving, -np.inf)
+        total[rows] = np.logaddexp(total[rows], logsumexp(left, axis=1))
+    return np.asarray(total.reshape(columns[0].shape))
+
+
+def _log_alive_at(x: Array, n: Array, alpha: Array, beta: Array, gamma: Array, delta: Array) -> Array:
+    """Logarithm of the probability to take x given opportunities of n and still be there at the last."""
+    return np.asarray(log_buying(x, n, alpha, beta) + log_choice(delta, n) - log_choice(gamma + delta, n))
 
 
 def _floats(*values: ArrayLike) -> tuple[Array, ...]:
@@ -168,10 +178,7 @@ def probability_no_purchase(
     >>> probability_no_purchase(5, 4, 5, 6, **donors).round(4).item()
     0.3384
     """
-    x, t_x, n = _floats(x, t_x, n)
-    u = log_odds_left(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta)
-    silent = log_likelihood(0.0, 0.0, horizon, alpha=alpha + x, beta=beta + (n - x), gamma=gamma, delta=delta + n)
-    return np.asarray(expit(u) + expit(-u) * np.exp(silent))
+    return outlook(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta).probability_of_count(0, horizon)
 
 
 def outlook(

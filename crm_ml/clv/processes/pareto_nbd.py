@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaincinv
 
-from crm_ml.clv.likelihood.exponential_dropout import discounted_lifetime, left_terms, log_odds_left
+from crm_ml.clv.likelihood.exponential_dropout import (
+    discounted_lifetime,
+    left_terms,
+    log_left,
+    log_odds_left,
+    log_stayed,
+)
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import CountSums, gammaln_rise
@@ -166,10 +172,11 @@ def probability_no_purchase(
     >>> probability_no_purchase(39.0, 2.0, 30.43, 38.86, **cdnow).round(6).item()
     0.408063
     """
-    x, T = np.asarray(x, dtype=float), np.asarray(T, dtype=float)
+    x, T, now = np.asarray(x, dtype=float), np.asarray(T, dtype=float), np.zeros(())
     u = log_odds_left(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta)
-    silent = np.exp(log_likelihood(0.0, 0.0, horizon, r=r + x, alpha=alpha + T, s=s, beta=beta + T))
-    return np.asarray(expit(u) + expit(-u) * silent)
+    left = log_left(now, now, horizon, r=r + x, alpha=alpha + T, s=s, beta=beta + T)
+    stayed = log_stayed(now, now, now + horizon, r + x, alpha + T, now + s, beta + T)
+    return np.asarray(expit(u) + expit(-u) * (np.exp(stayed) + np.exp(left)))
 
 
 def outlook(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crm_ml.clv.likelihood.rising import gammaln_rise, log_choice
+from crm_ml.clv.likelihood.rising import log_choice
 from crm_ml.clv.processes.geometric_dropout import dropout_grid
 
 __all__ = ["CountedOutlook", "log_buying", "opportunities_alive"]
@@ -138,7 +138,8 @@ def log_buying(x: ArrayLike, n: ArrayLike, alpha: ArrayLike, beta: ArrayLike) ->
     """
     values = (np.asarray(value, dtype=float) for value in (x, n, alpha, beta))
     x, n, alpha, beta = np.broadcast_arrays(*values)
-    return gammaln_rise(alpha, x) + gammaln_rise(beta, n - x) - gammaln_rise(alpha + beta, n)
+    taken = log_choice(alpha, x) + log_choice(beta, n - x) - log_choice(alpha + beta, n)
+    return np.asarray(taken - log_choice(n - x + 1.0, x))
 
 
 def _mean_wait(alpha: float, beta: float, gamma: float, delta: float) -> float:
