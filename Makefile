@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks check clean
+.PHONY: help install demo test lint types notebooks check benchmarks clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -32,6 +32,13 @@ notebooks: $(ENVIRONMENT)  ## Execute every notebook, keeping nothing
 	.venv/bin/jupyter-nbconvert --execute --to notebook --output-dir "$$out" notebooks/*.ipynb
 
 check: lint types test notebooks  ## All of the above checks
+
+benchmarks: $(ENVIRONMENT)  ## Print speed, accuracy, published values and holdouts of the CLV models; wants a quiet machine
+	@export OMP_NUM_THREADS=1 PYTHONPATH=tests && \
+	.venv/bin/python tests/benchmarks/speed.py cdnow 100000 1000000 && \
+	for table in accuracy holdouts interval_coverage audit reference_values; do \
+		echo; .venv/bin/python tests/benchmarks/$$table.py || exit; \
+	done
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -22,6 +22,7 @@ from crm_ml.clv.processes import (
 )
 from crm_ml.clv.spend import GammaGammaModel, SpendRegression
 from crm_ml.clv.summary import rfm_summary
+from crm_ml.clv.uncertainty.bootstrap import weighted_bootstrap
 
 __all__ = [
     "BetaGeoBetaBinomModel",
@@ -49,4 +50,5 @@ __all__ = [
     "spend_distribution",
     "to_lifetimes",
     "weekly_purchases",
+    "weighted_bootstrap",
 ]

@@ -217,7 +217,8 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
     def expected_repeat_purchases(self, birth_days_before: ArrayLike, days: ArrayLike) -> Array:
         """Return the expected cumulative repeat purchases of a whole base, for tracking plots.
 
-        Nothing is known of the customers but when each first bought; compare with the actual count.
+        Nothing is known of the customers but when each first bought; compare with the actual count. Correction of
+        the level is not part of it.
 
         Parameters
         ----------

@@ -35,8 +35,8 @@ from crm_ml.clv import (
     ModifiedBetaGeoModel,
     ParetoNBDModel,
     rfm_summary,
+    weighted_bootstrap,
 )
-from crm_ml.clv.uncertainty.bootstrap import weighted_bootstrap
 from crm_ml.clv.uncertainty.interval import common_futures, parameter_draws, value_bounds
 from crm_ml.features import build_panel
 

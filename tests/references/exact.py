@@ -81,12 +81,12 @@ def tail(terms, n, shape, reach):
 
 @cache
 def _rule():
-    """24 nodes: 25 digits on a panel of width 4, for functions analytic within |Im| < pi of the real line."""
+    """24 nodes: 25 digits on a panel of width 4, for functions analytic within |Im| < pi and without a narrow peak."""
     return GaussLegendre(mp).calc_nodes(4, mp.prec)
 
 
-def _panels(function, low, high):
-    count = int(mp.ceil((high - low) / PANEL))
+def _panels(function, low, high, width):
+    count = int(mp.ceil((high - low) / width))
     half = (high - low) / count / 2
     return half * mp.fsum(
         weight * function(low + (2 * i + 1 + node) * half) for i in range(count) for node, weight in _rule()
@@ -173,7 +173,8 @@ def _renewals_by_sum(shape, reach, a, b, k, stage):
 def _renewals_by_quadrature(shape, reach, a, b, k, stages):
     """From the complex k-th roots of v, averaged over p; by log(p) below 1/2 and by log(v) above.
 
-    Next to either end the function of p is constant.
+    Next to either end the function of p is constant. In either logarithm Beta(a, b) is a peak whose variance is at
+    least half of 1 / min(a, b).
     """
     unit = [mp.expjpi(mpf(2 * c) / k) for c in range(k // 2 + 1)]
 
@@ -197,8 +198,9 @@ def _renewals_by_quadrature(shape, reach, a, b, k, stages):
         return given(1 - v, v) * v**b * (1 - v) ** (a - 1)
 
     least_p, least_v = mpf(10) ** -20 / (1 + shape * reach), mpf(10) ** -20
-    total = given(least_p, 1 - least_p) * least_p**a / a + _panels(low, mp.log(least_p), -mp.log(2))
-    total += given(1 - least_v, least_v) * least_v**b / b + _panels(high, mp.log(least_v), -mp.log(2))
+    width = PANEL / mp.sqrt(2 + 2 * min(a, b))
+    total = given(least_p, 1 - least_p) * least_p**a / a + _panels(low, mp.log(least_p), -mp.log(2), width)
+    total += given(1 - least_v, least_v) * least_v**b / b + _panels(high, mp.log(least_v), -mp.log(2), width)
     return total / mp.beta(a, b)
 
 
@@ -305,7 +307,7 @@ def _outward(function, start, step, end):
     total = mpf(0)
     while start != end:
         stop = max(start + step, end) if step < 0 else min(start + step, end)
-        added = _panels(function, *sorted((start, stop)))
+        added = _panels(function, *sorted((start, stop)), PANEL)
         total, start = total + added, stop
         if added < ENOUGH * total:
             break

@@ -193,7 +193,7 @@ def probability_no_purchase(
     params = (np.asarray(value) for value in (r, alpha, a, b))
     odds, shape = _log_odds_left(x, t_x, T, *params, k=k, modified=modified), r + k * x
     now = log_stage_sum(shape, (T - t_x) / (alpha + T), k=k)
-    later = log_stage_sum(shape, (T + horizon - t_x) / (alpha + T + horizon), k=k)
+    later = log_stage_sum(shape, (T - t_x + horizon) / (alpha + T + horizon), k=k)
     silent = np.exp(later - now - shape * np.log1p(horizon / (alpha + T)))
     return np.asarray(expit(odds) + expit(-odds) * silent)
 
