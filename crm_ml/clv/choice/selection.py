@@ -34,6 +34,8 @@ PROCESSES: dict[str, type[PurchaseProcess]] = {
 }
 """The processes there are to choose from, the simplest first."""
 
+ORIGIN = pd.DatetimeTZDtype("us", "UTC")
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -67,7 +69,7 @@ class Selection:
         """Restore from `to_dict`."""
         table = pd.DataFrame(stored["table"])
         if "origin" in table:
-            table["origin"] = pd.to_datetime(table["origin"]).astype("datetime64[us, UTC]")
+            table["origin"] = pd.to_datetime(table["origin"]).astype(ORIGIN)
         return cls(stored["name"], table, stored["note"])
 
 
@@ -185,7 +187,7 @@ def _table(
                 }
             )
     refused = [{"candidate": name, "chosen": False, "why": f"could not be fitted: {e}"} for name, e in failed.items()]
-    return pd.DataFrame([*records, *refused])
+    return pd.DataFrame([*records, *refused]).astype({"origin": ORIGIN})
 
 
 def _why(name: str, verdict: Verdict) -> str:

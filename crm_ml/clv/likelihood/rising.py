@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln, zeta
 
-__all__ = ["CountSums", "digamma_rise", "gammaln_rise", "log_choice", "trigamma_rise"]
+__all__ = ["CountSums", "digamma_rise", "gammaln_rise", "log_choice", "log_decline", "trigamma_rise"]
 
 _STIRLING_FROM = 16.0
 _STEPS = 4_096
@@ -132,6 +132,25 @@ def log_choice(z: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
     z, n = np.broadcast_arrays(np.asarray(z, dtype=float), np.asarray(n, dtype=float))
     most, least = np.maximum(z, n + 1.0), np.minimum(z, n + 1.0)
     return np.asarray(gammaln_rise(most, least - 1.0) - gammaln(least))
+
+
+def log_decline(z: ArrayLike, d: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
+    """Logarithm of a ratio of rising factorials, (z)_n / (z + d)_n, at most 0.
+
+    It is the same with ``d`` and ``n`` exchanged, and keeps most digits with the smaller as the number of factors.
+
+    Parameters
+    ----------
+    z, d, n : array_like of float, z > 0, d and n >= 0
+
+    Examples
+    --------
+    >>> float(np.exp(log_decline(3.0, 1.0, 2.0)).round(9))  # 3 * 4 / (4 * 5)
+    0.6
+    """
+    z, d, n = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (z, d, n)))
+    most, least = np.maximum(d, n), np.minimum(d, n)
+    return np.asarray(gammaln_rise(z, least) - gammaln_rise(z + most, least))
 
 
 def digamma_rise(z: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:

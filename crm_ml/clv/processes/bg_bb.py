@@ -17,7 +17,7 @@ from scipy.stats import binom
 from crm_ml.clv.likelihood.counted_dropout import departures, left_terms, log_odds_left
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import Patterns
-from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, log_choice, trigamma_rise
+from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, log_decline, trigamma_rise
 from crm_ml.clv.processes.outlook.counted import CountedOutlook, log_buying, opportunities_alive
 from crm_ml.clv.processes.outlook.histories import counted_histories as simulated_histories
 from crm_ml.clv.uncertainty.interval import Futures
@@ -84,7 +84,7 @@ def log_likelihood(
 
 def _log_alive_at(x: Array, n: Array, alpha: Array, beta: Array, gamma: Array, delta: Array) -> Array:
     """Logarithm of the probability to take x given opportunities of n and still be there at the last."""
-    return np.asarray(log_buying(x, n, alpha, beta) + log_choice(delta, n) - log_choice(gamma + delta, n))
+    return np.asarray(log_buying(x, n, alpha, beta) + log_decline(delta, gamma, n))
 
 
 def _floats(*values: ArrayLike) -> tuple[Array, ...]:

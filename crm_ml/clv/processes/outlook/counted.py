@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crm_ml.clv.likelihood.rising import log_choice
+from crm_ml.clv.likelihood.rising import log_choice, log_decline
 from crm_ml.clv.processes.geometric_dropout import dropout_grid
 
 __all__ = ["CountedOutlook", "log_buying", "opportunities_alive"]
@@ -121,8 +121,10 @@ def _probability_of_count(count: Array, horizon: Array, alpha: Array, beta: Arra
     last = np.arange(horizon.max(initial=0.0) + 1.0)
     inside = (last >= count) & (last <= horizon)
     possible = np.where(inside, last, count)
-    taken = log_choice(alpha, count) + log_choice(beta, possible - count) - log_choice(alpha + beta, possible)
-    until = log_choice(delta, possible) - log_choice(gamma + delta, possible)
+    missed, above, below = possible - count, np.maximum(alpha + beta - 1.0, 0.0), np.maximum(1.0 - alpha - beta, 0.0)
+    ways = log_decline(missed + 1.0, above, count) - log_decline(missed + (1.0 - below), below, count)
+    taken = log_choice(alpha, count) + log_decline(beta, alpha, missed) + ways
+    until = log_decline(delta, gamma, possible)
     leaving = np.where(last < horizon, np.log(gamma) - np.log(gamma + delta + possible), 0.0)
     log_terms = np.where(inside, taken + until + leaving, -np.inf)
     return np.asarray(np.exp(log_terms).sum(axis=-1))
@@ -138,8 +140,7 @@ def log_buying(x: ArrayLike, n: ArrayLike, alpha: ArrayLike, beta: ArrayLike) ->
     """
     values = (np.asarray(value, dtype=float) for value in (x, n, alpha, beta))
     x, n, alpha, beta = np.broadcast_arrays(*values)
-    taken = log_choice(alpha, x) + log_choice(beta, n - x) - log_choice(alpha + beta, n)
-    return np.asarray(taken - log_choice(n - x + 1.0, x))
+    return np.asarray(log_choice(alpha, x) - log_choice(alpha + beta + (n - x), x) + log_decline(beta, alpha, n - x))
 
 
 def _mean_wait(alpha: float, beta: float, gamma: float, delta: float) -> float:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincc, betaln, log_expit, logit, xlogy
 
-from crm_ml.clv.likelihood.rising import log_choice
+from crm_ml.clv.likelihood.rising import log_choice, log_decline
 from crm_ml.clv.processes.geometric_dropout import dropout_grid, through_cells
 from crm_ml.clv.processes.outlook.root import increasing_root
 
@@ -83,7 +83,7 @@ class GeometricOutlook:
             at_least += probability * _at_least(first, shape, reach)
             for events in (first + i for i in range(k)):
                 exactly += probability * _exactly(events, shape, reach)
-        stays = np.exp(log_choice(self.b, n) - log_choice(self.a + self.b, n))
+        stays = np.exp(log_decline(self.b, self.a, n))
         leaves = np.where(some, stays * (self.a / np.where(some, self.b + n - 1.0, 1.0)), 0.0)
         return np.asarray(self.alive * (stays * exactly + leaves * at_least) + (1.0 - self.alive) * ~some)
 
