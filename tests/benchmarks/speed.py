@@ -208,7 +208,7 @@ def lines(rfm: pd.DataFrame, wanted: list[str]) -> Iterator[list[str]]:
     for task in [task for task in ours if any(task.startswith(begin) for begin in wanted)]:
         ours[task]()
         heavy = n >= 1_000_000 and task.startswith("bootstrap")
-        seconds, memory = measured(ours[task], 1 if heavy else 5 if n > 10_000 else 50)
+        seconds, memory = measured(ours[task], 1 if heavy else 5 if n > 100_000 else 50 if n > 10_000 else 200)
         row, theirs_memory = [task, f"{n:,}", f"{seconds:.4f}"], float("nan")
         for name, peer in (("lifetimes", lifetimes), ("pymc", pymc)):
             if task not in peer or n > LARGEST.get(f"{name} {task}", n):

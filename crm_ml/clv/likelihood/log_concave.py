@@ -22,7 +22,7 @@ EXACT_NODES = 24
 """Nodes per panel for about 13 digits of a function that falls to one side of its peak."""
 _PANEL = 4.0
 _DROP, _SLACK = 37.0, 4.0
-_CHUNK_VALUES = 200_000
+_CHUNK_VALUES = 20_000
 _MOST_TRIMS = 60
 
 
