@@ -21,6 +21,7 @@ __all__ = [
     "octave",
     "polynomial",
     "silence_probability",
+    "spend_per_purchase",
     "stay_or_leave",
 ]
 
@@ -192,3 +193,15 @@ def silence_probability(
     """
     stay, leave = stay_or_leave(x, t_x, T, r, alpha, a, b, modified)
     return (leave + stay * exp_minus((r + x) * log1p(horizon / (alpha + T)))) / (stay + leave)
+
+
+def spend_per_purchase(x: Any, m: Any, p: float, q: float, gamma: float) -> Any:
+    """Return the expected spend per purchase under Gamma-Gamma, q > 1; without positive spend, the population's.
+
+    Examples
+    --------
+    >>> spend_per_purchase(np.array([2.0, 0.0]), np.array([22.35, 0.0]), 6.25, 3.74, 15.44).round(2).tolist()
+    [24.66, 35.22]
+    """
+    known = x * (m > 0.0)
+    return p * (gamma + known * m) / (p * known + (q - 1.0))

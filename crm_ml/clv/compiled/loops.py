@@ -9,9 +9,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crm_ml.clv.compiled.elementary import COEFFICIENTS, alive_probability, octave, polynomial, silence_probability
+from crm_ml.clv.compiled.elementary import (
+    COEFFICIENTS,
+    alive_probability,
+    octave,
+    polynomial,
+    silence_probability,
+    spend_per_purchase,
+)
 
-__all__ = ["accumulate", "alive", "evaluate", "mark", "silence", "tabulated"]
+__all__ = ["accumulate", "alive", "evaluate", "mark", "silence", "spend", "tabulated"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -43,6 +50,12 @@ def silence(
     """Fill ``out`` with the probability of no purchase within the horizon."""
     for i in range(len(x)):
         out[i] = silence_probability(x[i], t_x[i], T[i], horizon, r, alpha, a, b, modified)
+
+
+def spend(x: Array, m: Array, p: float, q: float, gamma: float, out: Array) -> None:
+    """Fill ``out`` with each customer's expected spend per purchase."""
+    for i in range(len(x)):
+        out[i] = spend_per_purchase(x[i], m[i], p, q, gamma)
 
 
 def mark(x: Array, T: Array, alpha: float, lowest: int, counts: Seen, octaves: Seen) -> None:

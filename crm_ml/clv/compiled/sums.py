@@ -129,8 +129,8 @@ def spend_sums(x: Array, m: Array, weight: Array, gamma: float) -> Array:
     Returns
     -------
     ndarray of shape (6,)
-        By weight: log(1 + x m / gamma), the own share x m / (gamma + x m), own share times common share; by
-        weight times x: log(1 + gamma / (x m)), the common share, own share times common share.
+        Of log(1 + x m / gamma), the own share x m / (gamma + x m), and own share times common share, by weight;
+        of log(1 + x m / gamma), the common share, and own share times common share, by weight times x.
     """
     w_log = w_own = w_both = x_log = x_common = x_both = 0.0
     for i in range(len(x)):
@@ -139,10 +139,11 @@ def spend_sums(x: Array, m: Array, weight: Array, gamma: float) -> Array:
         own = z * common
         w = weight[i]
         wx = w * x[i]
-        w_log += w * log1p(z)
+        stretch = log1p(z)
+        w_log += w * stretch
         w_own += w * own
         w_both += w * own * common
-        x_log += wx * log1p(1.0 / z)
+        x_log += wx * stretch
         x_common += wx * common
         x_both += wx * own * common
     return np.array([w_log, w_own, w_both, x_log, x_common, x_both])

@@ -111,7 +111,12 @@ def _leaving(
 
 
 def _log_leaving(z: Array, power: Array, k: Array, ratio: Array) -> Array:
-    return np.asarray(power * z - k * np.log1p(ratio * np.expm1(z)))
+    result = np.expm1(z)
+    result *= ratio
+    np.log1p(result, out=result)
+    result *= -k
+    result += power * z
+    return result
 
 
 def _leaving_slope(z: Array, power: Array, k: Array, ratio: Array) -> Array:
@@ -178,15 +183,22 @@ def left_derivatives(
     factor = _log_factor(columns[1], *columns[4:]) - log_stayed(*columns)
     for rows, z, weight, total in quadrature(_log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape):
         own = tuple(column[rows, None] for column in columns)
-        other = np.log1p(shape[2][rows, None] * np.expm1(z))
+        grown = np.expm1(z)
+        far = shape[2][rows, None] * grown
         slow = own[4] <= own[6]
-        since = np.where(slow, z, other), np.where(slow, other, z)
-        yield rows, factor[rows] + total, *_leaving_derivatives(weight, since, *own)
+        since, growth = _by_rate(slow, z, np.log1p(far)), _by_rate(slow, grown, far)
+        yield rows, factor[rows] + total, *_leaving_derivatives(weight, since, growth, *own)
+
+
+def _by_rate(slow: NDArray[np.bool_], near: Array, far: Array) -> tuple[Array, Array]:
+    """Return first what belongs to alpha, which is the nearer of the scales where ``slow``."""
+    return (near, far) if slow.all() else (np.where(slow, near, far), np.where(slow, far, near))
 
 
 def _leaving_derivatives(
     weight: Array,
     since: tuple[Array, Array],
+    growth: tuple[Array, Array],
     x: Array,
     t_x: Array,
     T: Array,
@@ -197,24 +209,25 @@ def _leaving_derivatives(
 ) -> tuple[Array, Array]:
     """First and second derivatives of the log-odds by the log parameters, (4, n) and (4, 4, n).
 
-    ``since`` holds log((alpha + y) / (alpha + t_x)) and the same of beta at the nodes y.
+    ``since`` holds log((alpha + y) / (alpha + t_x)) and the same of beta at the nodes y, ``growth`` the ratios less 1.
     """
     p_T, q_T = alpha / (alpha + T), beta / (beta + T)
-    p, q = alpha / (alpha + t_x) * np.exp(-since[0]), beta / (beta + t_x) * np.exp(-since[1])
-    buying = np.log1p((T - t_x) / (alpha + t_x)) - since[0]
-    leaving = np.log1p((T - t_x) / (beta + t_x)) - since[1]
-    at_nodes = np.stack([r * buying, (r + x) * (p_T - p), 1.0 + s * leaving, s * (q_T - q) - q])
-    slopes = (at_nodes * weight).sum(axis=2)
-    off = at_nodes - slopes[:, :, None]
-    bends = np.einsum("inz,jnz->ijn", off * weight, off)
-    bends[0, 0] += slopes[0]
-    bends[2, 2] += slopes[2] - 1.0
-    for i, shape, change in ((0, r, p_T - p), (2, s, q_T - q)):
-        cross = (shape * change * weight).sum(axis=1)
-        bends[i, i + 1] += cross
-        bends[i + 1, i] += cross
-    bends[1, 1] += ((r + x) * (p_T * (1.0 - p_T) - p * (1.0 - p)) * weight).sum(axis=1)
-    bends[3, 3] += ((s * q_T * (1.0 - q_T) - (s + 1.0) * q * (1.0 - q)) * weight).sum(axis=1)
+    at_nodes = np.empty((4, *weight.shape))
+    np.multiply(r, np.log1p((T - t_x) / (alpha + t_x)) - since[0], out=at_nodes[0])
+    np.multiply(r + x, p_T - alpha / (alpha + t_x) / (1.0 + growth[0]), out=at_nodes[1])
+    np.multiply(s, np.log1p((T - t_x) / (beta + t_x)) - since[1], out=at_nodes[2])
+    np.subtract(s * q_T, (s + 1.0) * beta / (beta + t_x) / (1.0 + growth[1]), out=at_nodes[3])
+    slopes = np.einsum("inz,nz->in", at_nodes, weight)
+    at_nodes -= slopes[:, :, None]
+    bends = np.einsum("inz,jnz->ijn", at_nodes * weight, at_nodes)
+    for i, rate_shape, at_end, at_node, end in ((0, r, r + x, r + x, p_T), (2, s, s, s + 1.0, q_T)):
+        shape, here, k, last = (column[:, 0] for column in (rate_shape, at_end, at_node, end))
+        mean = (here * last - slopes[i + 1]) / k  # of p, and then of q
+        bends[i, i] += slopes[i]
+        bends[i, i + 1] += shape * (last - mean)
+        bends[i + 1, i] += shape * (last - mean)
+        bends[i + 1, i + 1] += here * last * (1.0 - last) - k * (mean - mean * mean) + bends[i + 1, i + 1] / k
+    slopes[2] += 1.0
     return slopes, bends
 
 

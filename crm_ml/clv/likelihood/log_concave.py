@@ -22,7 +22,7 @@ EXACT_NODES = 24
 """Nodes per panel for about 13 digits of a function that falls to one side of its peak."""
 _PANEL = 4.0
 _DROP, _SLACK = 37.0, 4.0
-_CHUNK_VALUES = 20_000
+_CHUNK_VALUES = 14_000  # arrays of it stay below 128 KiB, from where glibc maps pages anew each time
 _MOST_TRIMS = 60
 
 

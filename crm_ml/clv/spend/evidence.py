@@ -52,7 +52,7 @@ def spend_evidence(x: Array, m: Array, weight: Array, *, used: Sequence[Array]) 
     repeat = x > 0
     return {
         "customers": float(used[-1].sum()),
-        "customers_without_repeat_spend": float(weight.sum(where=~repeat)),
+        "customers_without_repeat_spend": float(weight @ (~repeat).astype(float)),
         "customers_with_nonpositive_spend": float(weight[np.flatnonzero(repeat & (m <= 0))].sum()),
         "frequency_spend_correlation": _correlation(*used),
     }

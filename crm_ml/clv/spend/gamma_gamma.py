@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, gammaln, zeta
 
-from crm_ml.clv.compiled import sums
-from crm_ml.clv.compiled.compiler import compiled, plain
+from crm_ml.clv.compiled import loops, sums
+from crm_ml.clv.compiled.compiler import MANY_ROWS, compiled, plain
+from crm_ml.clv.compiled.elementary import spend_per_purchase
 from crm_ml.clv.likelihood.newton import Objective
 from crm_ml.clv.likelihood.patterns import count_weights
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise
@@ -71,11 +72,15 @@ def objective(x: Array, m: Array, weight: Array, *, many: bool = False) -> Objec
     """
     counts, per_count = count_weights(x, weight, many=many)
     summed = (_compiled_sums if many else _numpy_sums)(x, m, weight)
-    constant = float(weight @ np.log(m))
+    log_m = np.log(m)
+    constant, purchases = float(weight @ log_m), per_count * counts
+    x_total = float(purchases.sum())
+    x_log_total = float((weight * x) @ log_m) + float(purchases @ np.log(counts))
 
     def evaluate(theta: Array) -> tuple[float, Array, Array]:
         p, q, gamma = np.exp(theta).tolist()
-        log_common, own, both, x_log_own, x_common, x_both = summed(gamma).tolist()
+        log_common, own, both, x_log_common, x_common, x_both = summed(gamma).tolist()
+        x_log_own = x_log_common + theta[2] * x_total - x_log_total
         n, k = p * counts, per_count
         far = zeta(2.0, n + q)
         value = float(k @ (gammaln_rise(q, n) - gammaln(n))) - q * log_common - p * x_log_own - constant
@@ -105,9 +110,9 @@ def _numpy_sums(x: Array, m: Array, weight: Array) -> Callable[[float], Array]:
     def summed(gamma: float) -> Array:
         z = total / gamma
         common = 1.0 / (1.0 + z)
-        own = z * common
-        by_weight = np.stack([np.log1p(z), own, own * common]) @ weight
-        by_purchase = np.stack([np.log1p(1.0 / z), common, own * common]) @ weighted_x
+        stretch, own = np.log1p(z), z * common
+        by_weight = np.stack([stretch, own, own * common]) @ weight
+        by_purchase = np.stack([stretch, common, own * common]) @ weighted_x
         return np.concatenate([by_weight, by_purchase])
 
     return summed
@@ -160,6 +165,12 @@ def expected_spend(x: ArrayLike, m: ArrayLike, *, p: float, q: float, gamma: flo
     [24.66, 35.22]
     """
     x, m = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(m, dtype=float))
-    known = np.where(m > 0, x, 0.0)
-    own = p * (gamma + np.maximum(m, 0.0) * known) / np.where(known > 0, p * known + q - 1.0, 1.0)
-    return np.where(known > 0, own, population_mean(p=p, q=q, gamma=gamma))
+    if q <= 1.0:
+        known = (x > 0) & (m > 0)
+        own = spend_per_purchase(np.where(known, x, 1.0), np.where(known, m, 1.0), p, q, gamma)
+        return np.where(known, own, np.inf)
+    if x.ndim != 1 or len(x) < MANY_ROWS:
+        return np.asarray(spend_per_purchase(x, m, p, q, gamma))
+    out = np.empty(len(x))
+    compiled(loops.spend)(*plain(x, m), p, q, gamma, out)
+    return out
