@@ -131,9 +131,11 @@ def count_weights(x: Array, weight: Array, *, many: bool) -> tuple[Array, Array]
     """
     if many:
         tallied = compiled(sums.tally, sums=True)(*plain(x, weight), _TALLIED)
+    else:
+        tallied = np.bincount(np.minimum(x, _TALLIED).astype(np.intp), weights=weight)
+    if not tallied[_TALLIED:].any():
         counts = np.flatnonzero(tallied)
-        if counts[-1] < _TALLIED:
-            return counts.astype(float), tallied[counts]
+        return counts.astype(float), tallied[counts]
     values, member = np.unique(x, return_inverse=True)
     return values, np.bincount(member, weights=weight).astype(float)
 
