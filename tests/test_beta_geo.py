@@ -176,7 +176,7 @@ def test_a_climb_that_ends_on_a_slope_is_refused():
     with pytest.raises(ConvergenceError, match="gradient of the log-likelihood must vanish"):
         maximise(
             kinked,
-            [np.array([0.7])],
+            [[np.array([0.7])]],
             names=["rate"],
             lower=np.full(1, -9.0),
             upper=np.full(1, 9.0),

@@ -275,7 +275,7 @@ def _fit(
     plain = np.append(np.log([process.params_[name] for name in names]) - np.log(units), none)
     fit = maximise(
         f,
-        [plain, np.append(mathematics.starts(scaled)[0], none)],
+        [[plain, np.append(mathematics.starts(scaled)[0][0], none)]],
         names=[*names, *_coefficients(roles)],
         lower=np.append(mathematics.log_lower, -reach),
         upper=np.append(mathematics.log_upper, reach),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ class _Summit:
 
 def maximise(
     objective: Objective,
-    starts: Sequence[Array],
+    starts: Sequence[Sequence[Array]],
     *,
     names: Sequence[str],
     lower: Array,
@@ -135,7 +136,7 @@ def maximise(
     total_weight: float,
     samples: Sequence[tuple[Objective, float]] = (),
 ) -> FitResult:
-    """Climb from one start after another until a summit is beyond doubt, and return the best.
+    """Climb from one start after another of each group until a summit is beyond doubt, and return the best.
 
     Beyond doubt is a summit within the range and well determined in every direction. Where there are samples,
     the starts are for them, and the whole is climbed from the summit of the largest.
@@ -144,8 +145,8 @@ def maximise(
     ----------
     objective : callable
         Takes the log parameters; returns the log-likelihood, its gradient and its Hessian by them.
-    starts : sequence of ndarray of shape (n_params,)
-        Log parameters to start from.
+    starts : sequence of sequences of ndarray of shape (n_params,)
+        Log parameters to start from; a group for each mountain the likelihood is known to have.
     names : sequence of str
     lower, upper : ndarray of shape (n_params,)
         Range of the log parameters; a summit on its edge is reported as such.
@@ -167,7 +168,7 @@ def maximise(
     >>> def exponential(theta):
     ...     rate, n, time = np.exp(theta[0]), 50, 25.0
     ...     return n * theta[0] - rate * time, np.array([n - rate * time]), np.array([[-rate * time]])
-    >>> fit = maximise(exponential, [np.zeros(1)], names=["rate"], lower=np.full(1, -9.0),
+    >>> fit = maximise(exponential, [[np.zeros(1)]], names=["rate"], lower=np.full(1, -9.0),
     ...                upper=np.full(1, 9.0), total_weight=50)
     >>> round(fit.params["rate"], 9), round(fit.standard_errors["rate"], 9)  # 2 and 2 / sqrt(50)
     (2.0, 0.282842712)
@@ -177,10 +178,11 @@ def maximise(
     def highest(f: Objective, weight: float, below: _Summit | None, enough: float) -> _Summit:
         nonlocal spent
         summits: list[_Summit] = []
-        for start in starts if below is None else (below.theta, *starts):
-            summits.append(_climb(f, start, lower, upper, weight, enough=enough))
-            if summits[-1].beyond_doubt or summits[-1].confirms(below):
-                break
+        for group in starts if below is None else [[below.theta, *itertools.chain(*starts)]]:
+            for start in group:
+                summits.append(_climb(f, start, lower, upper, weight, enough=enough))
+                if summits[-1].beyond_doubt or summits[-1].confirms(below):
+                    break
         spent += sum(summit.n_evaluations for summit in summits)
         return max(summits, key=lambda summit: (summit.accepted, summit.value))
 
@@ -207,7 +209,7 @@ def _climb(
     for _ in range(MOST_STEPS):
         held = ((theta <= lower) & (gradient < 0)) | ((theta >= upper) & (gradient > 0))
         slope = np.where(held, 0.0, gradient)
-        step, curved = _newton_step(slope, hessian, held)
+        step, curved = _inner_step(slope, hessian, held, lower - theta, upper - theta)
         flat = abs(slope).max() <= GRADIENT_TOLERANCE * total_weight
         ahead, rounding = float(slope @ step), ROUNDING * (abs(value) + total_weight)
         unseen = ahead <= rounding  # a ridge without an end: nothing left to climb
@@ -241,6 +243,22 @@ def _climb(
                 theta, value, hessian, norm = last, end_value, end_hessian, end_norm
     on_edge = (theta <= lower) | (theta >= upper)
     return _Summit(theta, float(value), hessian, norm, on_edge, accepted, n_evaluations)
+
+
+def _inner_step(slope: Array, hessian: Array, held: NDArray[np.bool_], down: Array, up: Array) -> tuple[Array, bool]:
+    """Ascent step that ends at the first edge of the range it meets, and whether the likelihood is concave there.
+
+    A parameter on its edge that the step would push beyond it is held, whatever its own slope.
+    """
+    step, curved = _newton_step(slope, hessian, held)
+    if ((down <= step) & (step <= up)).all():
+        return step, curved
+    blocked = held | ((down >= 0.0) & (step < 0.0)) | ((up <= 0.0) & (step > 0.0))
+    if (blocked & ~held).any():
+        return _inner_step(np.where(blocked, 0.0, slope), hessian, blocked, down, up)
+    room = np.where(step < 0.0, down, up)
+    reach = np.divide(room, step, out=np.ones_like(step), where=step != 0.0).min()
+    return step * min(1.0, float(reach)), curved
 
 
 def _newton_step(slope: Array, hessian: Array, held: NDArray[np.bool_]) -> tuple[Array, bool]:

@@ -37,7 +37,7 @@ class _Variant(NamedTuple):
     log_lower: Array
     log_upper: Array
     objective: Callable[..., Any]
-    starts: Callable[..., list[Array]]
+    starts: Callable[..., list[list[Array]]]
     log_likelihood: Callable[..., Array]
     probability_alive: Callable[..., Array]
     probability_no_purchase: Callable[..., Array]
@@ -57,7 +57,7 @@ def _variant(*, k: int, modified: bool) -> ProcessMathematics:
         bg_nbd.log_lower,
         bg_nbd.log_upper,
         objective=partial(bg_nbd.objective, k=k, modified=modified),
-        starts=partial(bg_nbd.starts, k=k),
+        starts=partial(bg_nbd.starts, k=k, modified=modified),
         log_likelihood=partial(bg_nbd.log_likelihood, k=k, modified=modified),
         probability_alive=partial(bg_nbd.probability_alive, k=k, modified=modified),
         probability_no_purchase=partial(bg_nbd.probability_no_purchase, k=k, modified=modified),

@@ -133,13 +133,11 @@ def _beta_terms(yes: Array, no: Array, weight: Array, a: float, b: float) -> tup
     return value, gradient, hessian
 
 
-def starts(patterns: Patterns) -> list[Array]:
+def starts(patterns: Patterns) -> list[list[Array]]:
     """Log parameters to start from: somewhat more is bought while alive than on average."""
     mean = min(0.9, 1.5 * patterns.total_x / patterns.total_T)
-    return [
-        np.log([size * mean, size * (1.0 - mean), gamma, delta])
-        for size, gamma, delta in ((2.0, 0.5, 3.0), (1.0, 1.0, 10.0), (10.0, 2.0, 20.0), (2.0, 0.2, 5.0))
-    ]
+    tried = ((2.0, 0.5, 3.0), (1.0, 1.0, 10.0), (10.0, 2.0, 20.0), (2.0, 0.2, 5.0))
+    return [[np.log([size * mean, size * (1.0 - mean), gamma, delta]) for size, gamma, delta in tried]]
 
 
 def probability_alive(

@@ -124,13 +124,18 @@ def _log_odds_left(
     return np.where(stayed > 0, odds, -np.inf)
 
 
-def starts(patterns: Patterns, *, k: int = 1) -> list[Array]:
-    """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried."""
+def starts(patterns: Patterns, *, k: int = 1, modified: bool = False) -> list[list[Array]]:
+    """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried.
+
+    Where customers may leave at once, those who never came back may have left or buy seldom: either explanation
+    is a mountain of its own.
+    """
     pace = k * patterns.total_x / patterns.total_T
-    return [
+    *leaving, seldom = (
         np.log([r, r / (2.0 * pace), a, b])
-        for r, a, b in ((0.5, 0.5, 2.0), (2.0, 0.5, 2.0), (0.3, 0.2, 10.0), (3.0, 2.0, 2.0))
-    ]
+        for r, a, b in ((0.5, 0.5, 2.0), (2.0, 0.5, 2.0), (3.0, 2.0, 2.0), (0.3, 0.2, 10.0))
+    )
+    return [leaving, [seldom]] if modified else [[*leaving, seldom]]
 
 
 def probability_alive(

@@ -129,13 +129,11 @@ def _alive_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: flo
     return value, gradient, hessian
 
 
-def starts(patterns: Patterns) -> list[Array]:
+def starts(patterns: Patterns) -> list[list[Array]]:
     """Log parameters to start from: the mean purchase rate is met, spread and dropout are tried."""
     pace, observed = patterns.total_x / patterns.total_T, patterns.total_T / patterns.total_weight
-    return [
-        np.log([r, r / (2.0 * pace), s, beta * observed])
-        for r, s, beta in ((0.5, 0.5, 0.5), (2.0, 0.5, 0.2), (0.5, 2.0, 5.0), (3.0, 0.2, 1.0))
-    ]
+    tried = ((0.5, 0.5, 0.5), (2.0, 0.5, 0.2), (0.5, 2.0, 5.0), (3.0, 0.2, 1.0))
+    return [[np.log([r, r / (2.0 * pace), s, beta * observed]) for r, s, beta in tried]]
 
 
 def probability_alive(

@@ -156,7 +156,7 @@ def _fit(x: Array, m: Array, weight: Array, *, many: bool) -> FitResult:
         samples.append((gamma_gamma.objective(*part, many=many), float(part[-1].sum())))
     fit = maximise(
         gamma_gamma.objective(x, scaled, weight, many=many),
-        gamma_gamma.starts(),
+        [gamma_gamma.starts()],
         names=gamma_gamma.NAMES,
         lower=gamma_gamma.log_lower,
         upper=gamma_gamma.log_upper,

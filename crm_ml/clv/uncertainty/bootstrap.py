@@ -188,7 +188,7 @@ def weighted_bootstrap(
         try:
             fit = maximise(
                 likelihood.objective(weight),
-                [start],
+                [[start]],
                 names=names,
                 lower=np.minimum(likelihood.lower, start),
                 upper=np.maximum(likelihood.upper, start),

@@ -67,7 +67,7 @@ class ProcessMathematics(Protocol):
         """Likelihood of patterns with its derivatives."""
 
     @property
-    def starts(self) -> Callable[[Patterns], list[Array]]:
+    def starts(self) -> Callable[[Patterns], list[list[Array]]]:
         """Log parameters to start from."""
 
     @property
