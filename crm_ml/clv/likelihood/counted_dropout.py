@@ -19,8 +19,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logsumexp
+from scipy.special import logsumexp
 
+from crm_ml.clv.likelihood.leaving import possibility_of_leaving
 from crm_ml.clv.likelihood.patterns import Patterns
 
 __all__ = ["departures", "left_derivatives", "left_terms", "log_odds_left"]
@@ -129,15 +130,8 @@ def left_terms(patterns: Patterns, alpha: float, beta: float, gamma: float, delt
 
     Derivatives are by log(alpha, beta, gamma, delta).
     """
-    value, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
     params = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
-    for rows, u, slopes, bends in left_derivatives(patterns.x, patterns.t_x, patterns.T, **params):
-        customers = patterns.weight[rows]
-        pull, spread = customers * expit(u), customers * expit(u) * expit(-u)
-        value += float(customers @ np.logaddexp(0.0, u))
-        gradient += slopes @ pull
-        hessian += (slopes * spread) @ slopes.T + bends @ pull
-    return value, gradient, hessian
+    return possibility_of_leaving(left_derivatives(patterns.x, patterns.t_x, patterns.T, **params), patterns.weight)
 
 
 def left_derivatives(

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, exprel
+from scipy.special import exprel
 
+from crm_ml.clv.likelihood.leaving import possibility_of_leaving
 from crm_ml.clv.likelihood.log_concave import EXACT_NODES, log_integral, quadrature
 from crm_ml.clv.likelihood.patterns import Patterns
 
@@ -146,15 +147,8 @@ def left_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: float
 
     Derivatives are by log(r, alpha, s, beta).
     """
-    value, gradient, hessian = 0.0, np.zeros(4), np.zeros((4, 4))
     params = {"r": r, "alpha": alpha, "s": s, "beta": beta}
-    for rows, u, slopes, bends in left_derivatives(patterns.x, patterns.t_x, patterns.T, **params):
-        customers = patterns.weight[rows]
-        pull, spread = customers * expit(u), customers * expit(u) * expit(-u)
-        value += float(customers @ np.logaddexp(0.0, u))
-        gradient += slopes @ pull
-        hessian += (slopes * spread) @ slopes.T + bends @ pull
-    return value, gradient, hessian
+    return possibility_of_leaving(left_derivatives(patterns.x, patterns.t_x, patterns.T, **params), patterns.weight)
 
 
 def left_derivatives(
