@@ -15,7 +15,7 @@ from crm_ml.errors import NotFittedError, SchemaError
 from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder, builders_from_specs, for_event_types, specs
+from crm_ml.features.builder import FeatureBuilder, builders_from_specs, specs
 from crm_ml.features.panel import DEFAULT_FEATURES, build_features
 from crm_ml.features.trees import feature_matrix, tree_predictions, trees_bytes, trees_from_bytes
 
@@ -84,8 +84,7 @@ class ChurnModel:
             The log is too short to leave a calibration window apart from the training windows, or
             everyone or no one churned.
         """
-        earliest = self.design.cutoffs(log, as_of=as_of)[0]
-        self._builders = for_event_types(self.features, log.event_types_before(earliest))
+        self._builders = self.design.builders(log, as_of=as_of, features=self.features)
         panel = self.design.panel(log, as_of=as_of, features=self._builders)
         return self._fit_panel(panel, calibrate_at=panel.index.unique("cutoff").max())
 

@@ -11,7 +11,7 @@ import pandas as pd
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder
+from crm_ml.features.builder import FeatureBuilder, for_event_types
 from crm_ml.features.panel import build_panel
 
 __all__ = ["TrainingDesign", "labels_known_by"]
@@ -56,6 +56,12 @@ class TrainingDesign:
                 f"{log.first}.\nUse a later `as_of`, more of the past, or a shorter horizon."
             )
         return stamps(found)
+
+    def builders(
+        self, log: CustomerLog, *, as_of: Moment, features: Sequence[FeatureBuilder]
+    ) -> tuple[FeatureBuilder, ...]:
+        """Return feature builders with the event types known at the oldest cutoff."""
+        return for_event_types(features, log.event_types_before(self.cutoffs(log, as_of=as_of)[0]))
 
     def panel(self, log: CustomerLog, *, as_of: Moment, features: Sequence[FeatureBuilder]) -> pd.DataFrame:
         """Return the panel of features and labels to learn from; see `crm_ml.build_panel`."""

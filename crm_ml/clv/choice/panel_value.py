@@ -14,7 +14,7 @@ from crm_ml.errors import SchemaError
 from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder, builders_from_specs, for_event_types, specs
+from crm_ml.features.builder import FeatureBuilder, builders_from_specs, specs
 from crm_ml.features.panel import DEFAULT_FEATURES, build_features
 from crm_ml.features.trees import (
     SHALLOW,
@@ -92,8 +92,7 @@ class PanelValueModel:
         SchemaError
             The log is too short for a single cutoff, or nobody spent anything.
         """
-        earliest = self.design.cutoffs(log, as_of=as_of)[0]
-        self._builders = for_event_types(self.features, log.event_types_before(earliest))
+        self._builders = self.design.builders(log, as_of=as_of, features=self.features)
         panel = self.design.panel(log, as_of=as_of, features=self._builders)
         self.input_columns = tuple(feature.name for builder in self._builders for feature in builder.describe())
         spend = panel["spend_ahead"].clip(lower=0.0).to_numpy()
