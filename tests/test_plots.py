@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
+from test_clv_plots import DISPLAYS as CLV_DISPLAYS
+from test_clv_plots import labelled
 
 from crm_ml.errors import SchemaError
 from crm_ml.plots import (
@@ -71,12 +73,8 @@ DISPLAYS = {
     "concentration": lambda: ConcentrationDisplay(CONCENTRATION),
     "frontier": lambda: FrontierDisplay(FRONTIER, 1500.0, currency="$"),
     "plan": lambda: PlanDisplay(COMPARISON, currency="$"),
+    **CLV_DISPLAYS,
 }
-
-
-def labelled(ax, label):
-    (line,) = (line for line in ax.lines if line.get_label() == label)
-    return line
 
 
 @pytest.mark.parametrize("name", DISPLAYS)
