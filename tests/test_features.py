@@ -31,7 +31,7 @@ from crm_ml.features import (
     catalogue,
     register_builder,
 )
-from crm_ml.features.builder import builders_from_specs, specs
+from crm_ml.features.feature import builders_from_specs, specs
 
 NAN = float("nan")
 CUTOFFS = ["2024-03-01", "2024-02-29", "2023-07-14 13:37:00", "1971-05-01", "2100-03-01"]

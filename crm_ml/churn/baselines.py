@@ -13,8 +13,8 @@ from crm_ml.clv.summary import rfm_summary
 from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.rfm import RFM
 from crm_ml.features.panel import build_features
-from crm_ml.features.rfm import RFM
 
 __all__ = ["LogisticBaseline", "PurchaseProcessBaseline"]
 

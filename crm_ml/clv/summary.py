@@ -11,9 +11,9 @@ import pandas as pd
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder
+from crm_ml.features.builders.rfm import PurchaseRegularity, PurchaseSummary
+from crm_ml.features.feature import FeatureBuilder
 from crm_ml.features.panel import build_features, iter_features
-from crm_ml.features.rfm import PurchaseRegularity, PurchaseSummary
 
 __all__ = ["TimeUnit", "days_per_unit", "iter_rfm_summary", "rfm_summary"]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder, for_event_types
+from crm_ml.features.feature import FeatureBuilder, for_event_types
 from crm_ml.features.panel import build_panel
 
 __all__ = ["TrainingDesign", "labels_known_by"]

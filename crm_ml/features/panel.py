@@ -12,13 +12,13 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder, apply, for_event_types
-from crm_ml.features.decline import InteractionDecline
+from crm_ml.features.builders.decline import InteractionDecline
+from crm_ml.features.builders.rfm import RFM
+from crm_ml.features.builders.stretch import IntervalStretch, population_gap_days
+from crm_ml.features.feature import FeatureBuilder, apply, for_event_types
 from crm_ml.features.labels import active_since, labels_after
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float
-from crm_ml.features.rfm import RFM
-from crm_ml.features.stretch import IntervalStretch, population_gap_days
 
 __all__ = ["DEFAULT_FEATURES", "build_features", "build_panel", "iter_features"]
 

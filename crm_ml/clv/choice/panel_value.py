@@ -14,7 +14,7 @@ from crm_ml.errors import SchemaError
 from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import FeatureBuilder, builders_from_specs, specs
+from crm_ml.features.feature import FeatureBuilder, builders_from_specs, specs
 from crm_ml.features.panel import DEFAULT_FEATURES, build_features
 from crm_ml.features.trees import (
     SHALLOW,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.features.builder import Feature, register_builder
+from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, last_per, sum_per
 

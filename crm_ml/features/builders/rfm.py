@@ -8,7 +8,7 @@ import numpy as np
 
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY
-from crm_ml.features.builder import Feature, register_builder
+from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, first_per, last_per, owner_of, sum_per
 

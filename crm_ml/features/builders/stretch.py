@@ -11,7 +11,7 @@ import numpy.typing as npt
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builder import Feature, register_builder
+from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, Int, count_per, last_per, owner_of, sum_per
 

@@ -1,0 +1,1 @@
+"""The feature builders that come with the library."""
