@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import pandas as pd
@@ -15,8 +15,8 @@ from crm_ml.errors import NotFittedError, SchemaError
 from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.feature import FeatureBuilder, builders_from_specs, specs
-from crm_ml.features.panel import DEFAULT_FEATURES, build_features
+from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
+from crm_ml.features.panel import build_features
 from crm_ml.features.trees import feature_matrix, tree_predictions, trees_bytes, trees_from_bytes
 
 __all__ = ["ChurnModel"]
@@ -33,7 +33,7 @@ class ChurnModel:
     ----------
     horizon_days : length of the window without a purchase.
     lookback_days : training uses customers who bought within so many days before a cutoff.
-    features : feature builders.
+    features : as for `crm_ml.build_features`.
     n_cutoffs : cutoffs to learn from, at most.
     step_days : days between them.
     history_days : days of the log before the oldest cutoff, at least.
@@ -61,7 +61,7 @@ class ChurnModel:
         *,
         horizon_days: int = 30,
         lookback_days: int = 180,
-        features: Sequence[FeatureBuilder] = DEFAULT_FEATURES,
+        features: Features = DEFAULT_FEATURES,
         n_cutoffs: int = 12,
         step_days: int = 15,
         history_days: int = 90,
@@ -84,13 +84,12 @@ class ChurnModel:
             The log is too short to leave a calibration window apart from the training windows, or
             everyone or no one churned.
         """
-        self._builders = self.design.builders(log, as_of=as_of, features=self.features)
-        panel = self.design.panel(log, as_of=as_of, features=self._builders)
+        self._feature_set = self.design.feature_set(log, as_of=as_of, features=self.features)
+        panel = self.design.panel(log, as_of=as_of, features=self._feature_set)
         return self._fit_panel(panel, calibrate_at=panel.index.unique("cutoff").max())
 
     def _fit_panel(self, panel: pd.DataFrame, *, calibrate_at: pd.Timestamp) -> Self:
-        known = [feature for builder in self._builders for feature in builder.describe()]
-        self.input_columns = tuple(feature.name for feature in known)
+        self.input_columns = self._feature_set.columns
         training = labels_known_by(panel, calibrate_at)
         later = panel[panel.index.get_level_values("cutoff") == calibrate_at]
         for rows, what in ((training, "training windows"), (later, "calibration window")):
@@ -102,7 +101,7 @@ class ChurnModel:
         self.booster_ = train_booster(
             self._matrix(training),
             training["churned"].to_numpy(),
-            directions=[feature.churn for feature in known],
+            directions=[feature.churn for feature in self._feature_set.documented],
             seed=self.seed,
         )
         self.calibration_ = fit_sigmoid(
@@ -153,7 +152,7 @@ class ChurnModel:
     def forecast(self, log: CustomerLog, *, as_of: Moment, horizon_days: float) -> pd.Series:
         """Return the churn probability of everyone who bought before `as_of`, for the backtest."""
         self.design.check_horizon(horizon_days)
-        return self.predict(build_features(log, as_of=as_of, features=self.builders))["churn_probability"]
+        return self.predict(build_features(log, as_of=as_of, features=self.feature_set))["churn_probability"]
 
     @property
     def design(self) -> TrainingDesign:
@@ -167,10 +166,10 @@ class ChurnModel:
         )
 
     @property
-    def builders(self) -> tuple[FeatureBuilder, ...]:
-        """The feature builders with their event types as of training."""
+    def feature_set(self) -> FeatureSet:
+        """The features as of training."""
         self._fitted()
-        return self._builders
+        return self._feature_set
 
     def _fitted(self) -> Any:
         if not hasattr(self, "booster_"):
@@ -184,7 +183,7 @@ class ChurnModel:
         """Return the fitted model as files: settings as JSON, trees as UBJ; no customer data."""
         content = {
             "settings": dataclasses.asdict(self.design) | {"seed": self.seed},
-            "features": specs(self.builders),
+            "features": self.feature_set.to_dict(),
             "input_columns": self.input_columns,
             "calibration": dataclasses.asdict(self.calibration_),
             "training": self.training_,
@@ -198,8 +197,9 @@ class ChurnModel:
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
         """Return the model that `to_files` wrote."""
         content = json.loads(files["model.json"])
-        model = cls(features=builders_from_specs(content["features"]), **content["settings"])
-        model._builders = tuple(model.features)
+        features = FeatureSet.from_dict(content["features"])
+        model = cls(features=features, **content["settings"])
+        model._feature_set = features
         model.input_columns = tuple(content["input_columns"])
         stored = content["calibration"]
         rows = tuple(tuple(row) for row in stored["covariance"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.feature import FeatureBuilder, for_event_types
+from crm_ml.features.feature_set import Features, FeatureSet
 from crm_ml.features.panel import build_panel
 
 __all__ = ["TrainingDesign", "labels_known_by"]
@@ -57,13 +56,11 @@ class TrainingDesign:
             )
         return stamps(found)
 
-    def builders(
-        self, log: CustomerLog, *, as_of: Moment, features: Sequence[FeatureBuilder]
-    ) -> tuple[FeatureBuilder, ...]:
-        """Return feature builders with the event types known at the oldest cutoff."""
-        return for_event_types(features, log.event_types_before(self.cutoffs(log, as_of=as_of)[0]))
+    def feature_set(self, log: CustomerLog, *, as_of: Moment, features: Features) -> FeatureSet:
+        """Return the features that are known at the oldest cutoff."""
+        return FeatureSet.settle(features, log, first_cutoff=self.cutoffs(log, as_of=as_of)[0])
 
-    def panel(self, log: CustomerLog, *, as_of: Moment, features: Sequence[FeatureBuilder]) -> pd.DataFrame:
+    def panel(self, log: CustomerLog, *, as_of: Moment, features: Features) -> pd.DataFrame:
         """Return the panel of features and labels to learn from; see `crm_ml.build_panel`."""
         return build_panel(
             log,

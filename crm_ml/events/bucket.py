@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-__all__ = ["Bucket", "Interactions", "Transactions", "make_bucket"]
+from crm_ml.compiled import compiled
+
+__all__ = ["Bucket", "Interactions", "Lines", "Transactions", "customers_of", "make_bucket", "merge_lines"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Transactions:
+class _Events:
+    """Rows sorted by customer and time: customer i owns rows offsets[i]:offsets[i + 1]."""
+
+    offsets: Int
+    time: Int
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Self:
+        """Return the rows kept, for the same customers."""
+        kept: dict[str, Any] = {"offsets": np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)[self.offsets]}
+        for column in fields(self)[1:]:
+            values = getattr(self, column.name)
+            kept[column.name] = None if values is None else values[keep]
+        return replace(self, **kept)
+
+    def of_customers(self, begin: int, end: int) -> Self:
+        """Return the rows of customers in ``begin:end``, without copying them."""
+        first, last = self.offsets[begin], self.offsets[end]
+        part: dict[str, Any] = {"offsets": self.offsets[begin : end + 1] - first}
+        for column in fields(self)[1:]:
+            values = getattr(self, column.name)
+            part[column.name] = None if values is None else values[first:last]
+        return replace(self, **part)
+
+
+@dataclass(frozen=True)
+class Transactions(_Events):
     """Purchases and money corrections, sorted by customer and time.
 
     Attributes
@@ -28,24 +55,32 @@ class Transactions:
     is_purchase : (m,) bool, the row opens an order. Returns and later lines of an order are not purchases.
     """
 
-    offsets: Int
-    time: Int
     amount: Float
     is_purchase: npt.NDArray[np.bool_]
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Self:
-        """Return the rows kept, for the same customers."""
-        return replace(
-            self,
-            offsets=_kept_offsets(self.offsets, keep),
-            time=self.time[keep],
-            amount=self.amount[keep],
-            is_purchase=self.is_purchase[keep],
-        )
+
+@dataclass(frozen=True)
+class Lines(_Events):
+    """The rows of the transactions as they were given: each line of each order, sorted by customer and time.
+
+    Attributes
+    ----------
+    offsets : (n + 1,) int64, customer i owns rows offsets[i]:offsets[i + 1].
+    time : (m,) int64, microseconds since 1970 UTC.
+    amount : (m,) float64, net money paid for the line; negative where money went back.
+    category : (m,) int32, position in the bucket's `categories`, −1 where none was given; None without the column.
+    quantity : (m,) float64, items, NaN where not given; None without the column.
+    discount : (m,) float64, money taken off the list price, NaN where not given; None without the column.
+    """
+
+    amount: Float
+    category: npt.NDArray[np.int32] | None
+    quantity: Float | None
+    discount: Float | None
 
 
 @dataclass(frozen=True)
-class Interactions:
+class Interactions(_Events):
     """Events other than purchases, sorted by customer and time.
 
     Attributes
@@ -56,20 +91,8 @@ class Interactions:
     value : (m,) float64, NaN where none was given.
     """
 
-    offsets: Int
-    time: Int
     event_type: npt.NDArray[np.int16]
     value: Float
-
-    def where(self, keep: npt.NDArray[np.bool_]) -> Self:
-        """Return the rows kept, for the same customers."""
-        return replace(
-            self,
-            offsets=_kept_offsets(self.offsets, keep),
-            time=self.time[keep],
-            event_type=self.event_type[keep],
-            value=self.value[keep],
-        )
 
 
 @dataclass(frozen=True)
@@ -80,10 +103,15 @@ class Bucket:
     ----------
     customer_id : (n,) str objects, sorted.
     event_types : names that `interactions.event_type` points to; the same in every bucket of a log.
+    categories : names that `lines.category` points to; the same in every bucket of a log.
+    columns : the optional columns that the log was given.
     """
 
     customer_id: npt.NDArray[np.object_]
     event_types: tuple[str, ...]
+    categories: tuple[str, ...]
+    columns: frozenset[str]
+    lines: Lines
     transactions: Transactions
     interactions: Interactions
 
@@ -95,44 +123,76 @@ class Bucket:
 
         return replace(
             self,
+            lines=self.lines.where(within(self.lines.time)),
             transactions=self.transactions.where(within(self.transactions.time)),
             interactions=self.interactions.where(within(self.interactions.time)),
         )
 
+    def of_customers(self, begin: int, end: int) -> Bucket:
+        """Return the bucket of the customers in ``begin:end``, without copying events."""
+        return replace(
+            self,
+            customer_id=self.customer_id[begin:end],
+            lines=self.lines.of_customers(begin, end),
+            transactions=self.transactions.of_customers(begin, end),
+            interactions=self.interactions.of_customers(begin, end),
+        )
+
 
 def make_bucket(
-    transactions: pa.Table, interactions: pa.Table, *, event_types: tuple[str, ...], keep_returns: bool
+    stored: Mapping[str, npt.NDArray[Any]],
+    *,
+    event_types: tuple[str, ...],
+    categories: tuple[str, ...],
+    columns: frozenset[str],
+    keep_returns: bool,
+    interactions: bool,
 ) -> Bucket:
-    """Build a bucket from its two tables.
+    """Build a bucket from its stored arrays.
 
     Parameters
     ----------
-    transactions : columns customer_id, timestamp, amount, order_id, sorted by the first two, then
-        order_id and amount.
-    interactions : columns customer_id, timestamp, event_type (int16 code), value, sorted by the first three.
+    stored : ``customer_begins`` and ``customer_bytes``; the columns of `crm_ml.events.partition.arrange`, those of
+        transactions as ``t_offsets``, ``t_timestamp``, ``t_amount`` and so on, those of interactions as ``i_...``.
     keep_returns : whether money given back is netted; otherwise rows below zero are left out.
+    interactions : whether interactions are wanted; without them none is read.
     """
-    buyers, purchases_of = _owners(transactions["customer_id"])
-    actors, actions_of = _owners(interactions["customer_id"])
-    customers = pa.array(np.union1d(buyers, actors), type=pa.string())
-    owner = _positions(buyers, customers)[purchases_of]
-    lines = (transactions["timestamp"].to_numpy(), transactions["amount"].to_numpy())
-    orders = merge_lines(owner, *lines, _order_codes(transactions["order_id"]), n_customers=len(customers))
-    actor = _positions(actors, customers)[actions_of]
+    customers = customers_of(stored).to_numpy(zero_copy_only=False)
+    offsets, time, amount = (stored[f"t_{name}"] for name in ("offsets", "timestamp", "amount"))
+    details = (stored.get(f"t_{name}") for name in ("category", "quantity", "discount"))
+    lines = Lines(offsets, time, amount, *details)
+    if "t_order_id" in stored:
+        orders = merge_lines(offsets, time, amount, stored["t_order_id"])
+    else:
+        orders = Transactions(offsets, time, amount, amount >= 0)
+    acts: Mapping[str, npt.NDArray[Any]] = (
+        stored if interactions else {"i_offsets": np.zeros(len(customers) + 1, dtype=np.int64)}
+    )
+    times = acts.get("i_timestamp", np.zeros(0, dtype=np.int64))
+    types: npt.NDArray[Any] = acts.get("i_event_type", np.zeros(0, dtype=np.int16))
     return Bucket(
-        customer_id=customers.to_numpy(zero_copy_only=False),
+        customer_id=customers,
         event_types=event_types,
+        categories=categories,
+        columns=columns,
+        lines=lines if keep_returns else lines.where(amount >= 0),
         transactions=orders if keep_returns else orders.where(orders.amount >= 0),
         interactions=Interactions(
-            offsets=_offsets(actor, len(customers)),
-            time=interactions["timestamp"].to_numpy(),
-            event_type=interactions["event_type"].to_numpy(),
-            value=interactions["value"].to_numpy(),
+            offsets=acts["i_offsets"],
+            time=times,
+            event_type=types,
+            value=acts.get("i_value", np.broadcast_to(np.nan, times.shape)),
         ),
     )
 
 
-def merge_lines(owner: Int, time: Int, amount: Float, order: Int, *, n_customers: int) -> Transactions:
+def customers_of(stored: Mapping[str, npt.NDArray[Any]]) -> pa.StringArray:
+    """Return the customers of a stored bucket."""
+    begins = stored["customer_begins"]
+    return pa.StringArray.from_buffers(len(begins) - 1, pa.py_buffer(begins), pa.py_buffer(stored["customer_bytes"]))
+
+
+def merge_lines(offsets: Int, time: Int, amount: Float, order: npt.NDArray[np.uint64]) -> Transactions:
     """Merge the lines of an order that share a moment, and mark the ones that open a purchase.
 
     Lines of one order at one moment are summed. The order's first moment with a sum of zero or more is
@@ -141,52 +201,35 @@ def merge_lines(owner: Int, time: Int, amount: Float, order: Int, *, n_customers
 
     Parameters
     ----------
-    owner, time, amount, order : (m,) customer position, microseconds, money and order code of each
-        line, sorted by owner, time and order. Rows of different orders have different codes.
+    offsets : (n + 1,) where each customer's lines begin.
+    time, amount, order : (m,) microseconds, money and order of each line, sorted by customer, time and
+        order; 0 is a line that is an order of its own.
     """
-    if len(owner) == 0:
-        return Transactions(_offsets(owner, n_customers), time, amount, np.zeros(0, dtype=bool))
-    first = np.ones(len(owner), dtype=bool)
-    first[1:] = (owner[1:] != owner[:-1]) | (time[1:] != time[:-1]) | (order[1:] != order[:-1])
-    begins = np.flatnonzero(first)
-    owner, time, order = owner[begins], time[begins], order[begins]
-    total = np.add.reduceat(amount, begins)
-    paid = np.flatnonzero(total >= 0)
-    _, opens = np.unique(owner[paid] * (order.max() + 1) + order[paid], return_index=True)
-    is_purchase = np.zeros(len(total), dtype=bool)
-    is_purchase[paid[opens]] = True
-    return Transactions(_offsets(owner, n_customers), time, total, is_purchase)
+    kept, total = np.zeros(len(offsets), dtype=np.int64), np.empty(len(time))
+    moments = np.empty(len(time), dtype=np.int64)
+    is_purchase = np.zeros(len(time), dtype=bool)
+    compiled(_merge)(offsets, time, amount, order, kept, moments, total, is_purchase)
+    rows = slice(0, kept[-1])
+    return Transactions(kept, moments[rows].copy(), total[rows].copy(), is_purchase[rows].copy())
 
 
-def _order_codes(order_id: pa.ChunkedArray) -> Int:
-    """Return an integer per line, equal for lines of one order; a line without one is its own order."""
-    encoded = order_id.combine_chunks().dictionary_encode()
-    codes: Int = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    alone = np.flatnonzero(codes < 0)
-    codes[alone] = len(encoded.dictionary) + np.arange(len(alone))
-    return codes
-
-
-def _owners(customer_id: pa.ChunkedArray) -> tuple[npt.NDArray[np.object_], Int]:
-    """Return the distinct identifiers of a sorted column and each row's position among them."""
-    ids = customer_id.combine_chunks()
-    if len(ids) == 0:
-        return np.array([], dtype=object), np.zeros(0, dtype=np.int64)
-    changes = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-    begins = np.concatenate([[0], np.flatnonzero(changes) + 1])
-    position = np.concatenate([[0], np.cumsum(changes)]).astype(np.int64)
-    return ids.take(pa.array(begins)).to_numpy(zero_copy_only=False), position
-
-
-def _positions(ids: npt.NDArray[np.object_], customers: pa.Array) -> Int:
-    found = pc.index_in(pa.array(ids, type=pa.string()), value_set=customers)
-    positions: Int = found.to_numpy(zero_copy_only=False).astype(np.int64)
-    return positions
-
-
-def _offsets(owner: Int, n_customers: int) -> Int:
-    return np.searchsorted(owner, np.arange(n_customers + 1)).astype(np.int64)
-
-
-def _kept_offsets(offsets: Int, keep: npt.NDArray[np.bool_]) -> Int:
-    return np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)[offsets]
+def _merge(
+    offsets: Any, time: Any, amount: Any, order: Any, kept: Any, moments: Any, total: Any, is_purchase: Any
+) -> None:
+    orders = np.empty(len(time), dtype=np.uint64)
+    at = -1
+    for customer in range(len(offsets) - 1):
+        begin = at + 1
+        for row in range(offsets[customer], offsets[customer + 1]):
+            is_own = order[row] == 0 or at < begin
+            if is_own or order[row] != orders[at] or time[row] != moments[at]:
+                at += 1
+                moments[at], total[at], orders[at] = time[row], 0.0, order[row]
+            total[at] += amount[row]
+        kept[customer + 1] = at + 1
+        last, opened = np.uint64(0), False
+        for row in begin + np.argsort(orders[begin : at + 1], kind="mergesort"):
+            opened = opened and orders[row] == last and last != 0
+            last = orders[row]
+            is_purchase[row] = total[row] >= 0 and not opened
+            opened = opened or is_purchase[row]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import duckdb
+from crm_ml.errors import SchemaError, missing_column
+from crm_ml.events.sources import Source
 
-from crm_ml.errors import SchemaError, missing_column, rows_break_rule
-from crm_ml.events.sources import Source, unreadable
-
-__all__ = ["INTERACTIONS", "TRANSACTIONS", "Table", "check_mapping", "rename", "stage"]
+__all__ = ["INTERACTIONS", "TRANSACTIONS", "Table", "check_mapping", "is_integer", "rename", "rules", "selection"]
 
 _TEXT = ("VARCHAR", "ENUM")
 _TIME = ("TIMESTAMP", "DATE", *_TEXT)
 _WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_SIGNED = (*_WHOLE[:4], "UTINYINT", "USMALLINT", "UINTEGER")
 _NUMBER = (*_WHOLE, *(f"U{kind}" for kind in _WHOLE), "FLOAT", "DOUBLE", "DECIMAL", *_TEXT)
 
 
@@ -27,8 +26,14 @@ class Table:
     optional: tuple[str, ...]
 
 
-TRANSACTIONS = Table("transactions", ("customer_id", "timestamp", "amount"), ("order_id",))
+_DETAILS = ("order_id", "category", "quantity", "discount")
+
+TRANSACTIONS = Table(
+    "transactions", ("customer_id", "timestamp", "amount"), ("order_id", "category", "quantity", "discount")
+)
 INTERACTIONS = Table("interactions", ("customer_id", "timestamp", "event_type"), ("value",))
+
+_OPTIONAL_NUMBERS = ("quantity", "discount", "value")
 
 _RULES = {
     "customer_id": "`customer_id` must be given.",
@@ -36,8 +41,15 @@ _RULES = {
     "amount": "`amount` must be a number.",
     "amount_finite": "`amount` must be finite.",
     "event_type": "`event_type` must be given.",
+    "quantity": "`quantity` must be a finite number or missing.",
+    "discount": "`discount` must be a finite number of at least 0, or missing.",
     "value": "`value` must be a finite number or missing.",
     "future": "`timestamp` must lie before the log's `as_of`.",
+}
+
+_RULED = {
+    "transactions": ("customer_id", "timestamp", "amount", "amount_finite", "quantity", "discount", "future"),
+    "interactions": ("customer_id", "timestamp", "event_type", "value", "future"),
 }
 
 
@@ -79,81 +91,63 @@ def rename(source: Source, table: Table, columns: Mapping[str, str]) -> Source:
                     remedy="Rename it, or pass columns={your column: our name}.",
                 )
             )
-    return Source(tuple(names), source.types, source.scan)
+    return replace(source, columns=tuple(names))
 
 
-def stage(
-    connection: duckdb.DuckDBPyConnection, source: Source, table: Table, *, as_of: int | None, drop: bool
-) -> dict[str, int]:
-    """Read a source once into the table ``staged_<name>`` in the contract's types and judge every row.
+def selection(source: Source, table: Table, *, as_of: int | None, timezone: str, integer_customers: bool) -> str:
+    """Return the query that reads a source in the contract's types and judges every row.
 
-    Times become microseconds UTC, identifiers text. Rows without a zone are read in the connection's
-    time zone. The staged table's ``broken`` names the first rule a row breaks and is null for valid rows.
-
-    Returns
-    -------
-    dict
-        Rule to number of rows that break it. Unless `drop`, any such row raises.
+    Times become microseconds UTC, identifiers text (customers integers, if so wished). Rows without a zone
+    are read in the zone of the connection, which is `timezone`. The column ``broken`` is the position in
+    `rules` of the first rule a row breaks, counted from 1, and 0 for valid rows. Optional columns that the
+    source lacks are left out.
     """
-    parsed = {column: _parse(source, column) for column in table.required + table.optional}
-    selected = ", ".join(f"{sql} AS {column}" for column, sql in parsed.items())
-    given = _given_text(source, "value") if "value" in parsed else "NULL"
-    checks = [("customer_id", "customer_id IS NULL"), ("timestamp", "timestamp IS NULL")]
-    if table is TRANSACTIONS:
-        checks += [("amount", "amount IS NULL OR isnan(amount)"), ("amount_finite", "isinf(amount)")]
-    else:
-        checks += [("event_type", "event_type IS NULL")]
-        checks += [("value", "isinf(value) OR (value IS NULL AND given_value IS NOT NULL)")]
-    if as_of is not None:
-        checks += [("future", f"timestamp >= {as_of}")]
-    cases = " ".join(f"WHEN {test} THEN '{rule}'" for rule, test in checks)
-    query = (
-        f"CREATE TEMP TABLE staged_{table.name} AS SELECT *, CASE {cases} END AS broken "
-        f"FROM (SELECT {selected}, {given} AS given_value FROM {source.scan})"
+    present = [column for column in table.required + table.optional if column in source.columns]
+    parsed = {column: _parse(source, column, timezone) for column in present}
+    if integer_customers:
+        parsed["customer_id"] = f"CAST({source.column('customer_id')[0]} AS BIGINT)"
+    numbers = [column for column in present if column in _OPTIONAL_NUMBERS]
+    given = [f"{_given(source, column)} AS given_{column}" for column in numbers]
+    selected = ", ".join([*(f"{sql} AS {column}" for column, sql in parsed.items()), *given])
+    cases = " ".join(
+        f"WHEN {test} THEN {number}"
+        for number, (column, test) in enumerate(_tests(table, as_of), start=1)
+        if column in present
     )
-    try:
-        connection.execute(query)
-    except (duckdb.InvalidInputException, duckdb.IOException) as error:
-        raise unreadable(table.name, error) from error
-    return _judge(connection, table, drop=drop)
-
-
-def _judge(connection: duckdb.DuckDBPyConnection, table: Table, *, drop: bool) -> dict[str, int]:
-    total, valid = connection.execute(
-        f"SELECT count(*), count(*) FILTER (broken IS NULL) FROM staged_{table.name}"
-    ).fetchall()[0]
-    counted = dict(
-        connection.execute(
-            f"SELECT broken, count(*) FROM staged_{table.name} WHERE broken IS NOT NULL GROUP BY 1"
-        ).fetchall()
+    kept = ", ".join(f"coalesce({c}, 'nan'::DOUBLE) AS {c}" if c in numbers else c for c in present)
+    return (
+        f"SELECT {kept}, CAST(CASE {cases} ELSE 0 END AS TINYINT) AS broken FROM (SELECT {selected} FROM {source.scan})"
     )
-    if counted and not drop:
-        rule = next(rule for rule in _RULES if rule in counted)
-        rows = connection.execute(
-            f"SELECT rowid FROM staged_{table.name} WHERE broken = ? ORDER BY 1 LIMIT 3", [rule]
-        ).fetchall()
-        raise SchemaError(
-            rows_break_rule(
-                _RULES[rule],
-                broken=counted[rule],
-                total=total,
-                rows=[row for (row,) in rows],
-                what=table.name,
-                remedy='Drop them, or pass on_invalid="drop" to have them dropped and counted.',
-            )
-        )
-    if table is TRANSACTIONS and valid == 0:
-        raise SchemaError(
-            f"{table.name} must have at least one valid row; {total:,} given, {valid:,} valid.\n"
-            "Check the path, the filter or the export that made it."
-        )
-    return {_RULES[rule]: counted[rule] for rule in _RULES if rule in counted}
 
 
-def _parse(source: Source, column: str) -> str:
+def rules(table: Table) -> list[str]:
+    """Return the rules that a table's rows must keep, in words."""
+    return [_RULES[rule] for rule in _RULED[table.name]]
+
+
+def is_integer(source: Source, column: str) -> bool:
+    """Whether a column holds integers that 64 bits can carry."""
+    return column in source.columns and source.column(column)[1] in _SIGNED
+
+
+def _tests(table: Table, as_of: int | None) -> list[tuple[str, str]]:
+    """Return for each rule of a table the column it is about and the SQL that is true where it is broken."""
+    tests = {
+        "customer_id": ("customer_id", "customer_id IS NULL"),
+        "timestamp": ("timestamp", "timestamp IS NULL"),
+        "amount": ("amount", "amount IS NULL OR isnan(amount)"),
+        "amount_finite": ("amount", "isinf(amount)"),
+        "event_type": ("event_type", "event_type IS NULL"),
+        "future": ("timestamp", "false" if as_of is None else f"timestamp >= {as_of}"),
+    }
+    for column in _OPTIONAL_NUMBERS:
+        unreadable_number = f"isinf({column}) OR ({column} IS NULL AND given_{column})"
+        tests[column] = (column, unreadable_number + (f" OR {column} < 0" if column == "discount" else ""))
+    return [tests[rule] for rule in _RULED[table.name]]
+
+
+def _parse(source: Source, column: str, timezone: str) -> str:
     """Return SQL that reads a column in the contract's type; unreadable values become null."""
-    if column not in source.columns:
-        return "NULL::DOUBLE" if column == "value" else "NULL::VARCHAR"
     name, kind = source.column(column)
     if column == "timestamp":
         _require(
@@ -163,9 +157,9 @@ def _parse(source: Source, column: str) -> str:
             "be a date and time or text",
             'Convert epochs with pd.to_datetime(x, unit="s").',
         )
-        instant = f"TRY_CAST({name} AS TIMESTAMPTZ)"
+        instant = name if kind.startswith("TIMESTAMP WITH") else _instant(name, kind, timezone)
         return f"CASE WHEN {instant} BETWEEN '0001-01-02' AND '9999-12-30' THEN epoch_us({instant}) END"
-    if column in ("amount", "value"):
+    if column in ("amount", *_OPTIONAL_NUMBERS):
         _require(kind, _NUMBER, column, "be a number", "Convert the column.")
         number = f"TRY_CAST({name} AS DOUBLE)"
         return f"CASE WHEN NOT isnan({number}) THEN {number} END"
@@ -173,17 +167,23 @@ def _parse(source: Source, column: str) -> str:
     if kind in ("FLOAT", "DOUBLE"):
         integer = f"CASE WHEN {name} = trunc({name}) THEN CAST(TRY_CAST({name} AS HUGEINT) AS VARCHAR) END"
         return f"CASE WHEN isfinite({name}) THEN coalesce({integer}, {text}) END"
-    return f"CASE WHEN trim({text}) <> '' THEN {text} END"
+    if not kind.startswith(_TEXT):
+        return text
+    return f"CASE WHEN NOT ({text} = '' OR (starts_with({text}, ' ') AND trim({text}) = '')) THEN {text} END"
 
 
-def _given_text(source: Source, column: str) -> str:
-    """Return SQL that is null where an optional number was not given at all."""
-    if column not in source.columns:
-        return "NULL"
+def _instant(name: str, kind: str, timezone: str) -> str:
+    """Return SQL of a moment without a zone; in UTC it need not go through the calendar of zones."""
+    utc = timezone == "UTC" and kind.startswith(("TIMESTAMP", "DATE")) and "TZ" not in kind
+    return f"TRY_CAST({name} AS TIMESTAMP)" if utc else f"TRY_CAST({name} AS TIMESTAMPTZ)"
+
+
+def _given(source: Source, column: str) -> str:
+    """Return SQL that tells whether an optional number was given at all."""
     name, kind = source.column(column)
     if kind in ("FLOAT", "DOUBLE"):
-        return f"CASE WHEN NOT isnan({name}) THEN 'given' END"
-    return f"nullif(trim(CAST({name} AS VARCHAR)), '')"
+        return f"{name} IS NOT NULL AND NOT isnan({name})"
+    return f"coalesce(trim(CAST({name} AS VARCHAR)), '') <> ''"
 
 
 def _require(kind: str, allowed: tuple[str, ...], column: str, rule: str, remedy: str) -> None:

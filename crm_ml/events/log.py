@@ -6,25 +6,23 @@ from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.events.bucket import Bucket
-from crm_ml.events.clock import DAY, Moment, midnight_after, moment, stamp
-from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, check_mapping, rename, stage
+from crm_ml.events.arrangement import arrange
+from crm_ml.events.bucket import Bucket, make_bucket
+from crm_ml.events.clock import DAY, Moment, midnight_after, moment, stamp, stamps
+from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, check_mapping, rename
+from crm_ml.events.fingerprint import digest
 from crm_ml.events.host import LocalHost
-from crm_ml.events.sources import Source, open_source
+from crm_ml.events.partition.scatter import CELL_BITS
+from crm_ml.events.sources import open_source
 
 __all__ = ["CustomerLog", "monthly_cutoffs"]
 
 Result = TypeVar("Result")
-
-_ROW_HASH = "CAST(md5_number_lower(CAST(row({columns}) AS VARCHAR)) AS HUGEINT)"
-
-_NO_INTERACTIONS = pd.DataFrame(
-    {"customer_id": pd.Series(dtype="str"), "timestamp": pd.Series(dtype="datetime64[us]"),
-     "event_type": pd.Series(dtype="str")}
-)  # fmt: skip
 
 
 class CustomerLog:
@@ -83,8 +81,9 @@ class CustomerLog:
             raise SchemaError(out_of_range("returns", returns, 'be "net" or "ignore"'))
         if on_invalid not in ("raise", "drop"):
             raise SchemaError(out_of_range("on_invalid", on_invalid, 'be "raise" or "drop"'))
-        if n_buckets is not None and not (isinstance(n_buckets, Integral) and n_buckets >= 1):
-            raise SchemaError(out_of_range("n_buckets", n_buckets, "be a whole number of at least 1"))
+        if n_buckets is not None and not (isinstance(n_buckets, Integral) and 1 <= n_buckets <= 1 << CELL_BITS):
+            rule = f"be a whole number from 1 to {1 << CELL_BITS:,}"
+            raise SchemaError(out_of_range("n_buckets", n_buckets, rule))
         self.returns = returns
         self._host = LocalHost(memory_limit=memory_limit, threads=threads, timezone=timezone)
         connection = self._host.connection
@@ -93,38 +92,25 @@ class CustomerLog:
             given[INTERACTIONS] = interactions
         sources = {table: open_source(connection, data, name=table.name) for table, data in given.items()}
         check_mapping(columns or {}, sources)
-        if INTERACTIONS not in sources:
-            sources[INTERACTIONS] = open_source(connection, _NO_INTERACTIONS, name=INTERACTIONS.name)
-        self.dropped = self._stage(sources, columns or {}, as_of, on_invalid)
-        self._host.arrange(n_buckets=n_buckets)
-        self.event_types = tuple(self._host.event_types())
+        renamed = {table: rename(source, table, columns or {}) for table, source in sources.items()}
+        self._arrangement = arrange(
+            self._host,
+            renamed,
+            as_of=None if as_of is None else moment(as_of),
+            drop=on_invalid == "drop",
+            n_buckets=n_buckets,
+        )
+        for table in given:
+            connection.unregister(f"given_{table.name}")
         self._describe()
 
-    def _stage(
-        self,
-        sources: Mapping[Table, Source],
-        columns: Mapping[str, str],
-        as_of: Moment | None,
-        on_invalid: str,
-    ) -> dict[str, dict[str, int]]:
-        """Stage both tables; return for each the rules broken and the number of rows left out."""
-        end = None if as_of is None else moment(as_of)
-        dropped = {}
-        for table, source in sources.items():
-            renamed = rename(source, table, columns)
-            counted = stage(self._host.connection, renamed, table, as_of=end, drop=on_invalid == "drop")
-            self._host.connection.unregister(f"given_{table.name}")
-            if counted:
-                dropped[table.name] = counted
-        return dropped
-
     def _describe(self) -> None:
-        count = "SELECT count(*), min(timestamp), max(timestamp) FROM"
-        run = self._host.connection.execute
-        self.n_transactions, first, last = run(f"{count} transactions").fetchall()[0]
-        self.n_interactions, *_ = run(f"{count} interactions").fetchall()[0]
-        self.n_customers = run("SELECT count(DISTINCT customer_id) FROM transactions").fetchall()[0][0]
-        self.first, self.last = stamp(first), stamp(last)
+        held = self._arrangement
+        self.event_types, self.columns, self.dropped = held.event_types, held.columns, held.dropped
+        self.n_transactions = int(held.contents.rows[0])
+        self.n_interactions = int(held.contents.rows[1:].sum())
+        self.n_customers = int(held.contents.customers[0])
+        self.first, self.last = stamp(held.contents.first[0]), stamp(held.contents.last[0])
 
     @property
     def end(self) -> pd.Timestamp:
@@ -133,17 +119,46 @@ class CustomerLog:
 
     def event_types_before(self, when: Moment) -> tuple[str, ...]:
         """Return the event types that had occurred before a moment, sorted."""
-        end = moment(when, name="when")
-        return tuple(name for name, first in self._host.event_types().items() if first < end)
+        return _before(self.event_types, self._arrangement.contents.first[1:], when)
 
-    def map(self, kernel: Callable[[Bucket], Result]) -> Iterator[Result]:
+    def categories_before(self, when: Moment) -> tuple[str, ...]:
+        """Return the categories that had occurred before a moment, sorted."""
+        return _before(self._arrangement.categories, self._arrangement.contents.category_first, when)
+
+    def map(
+        self, kernel: Callable[[Bucket], Result], *, at_most: int | None = None, interactions: bool = True
+    ) -> Iterator[Result]:
         """Yield a kernel's result for every bucket of customers, in a stable order.
 
         Parameters
         ----------
         kernel : function of one `crm_ml.events.Bucket`; called from several threads.
+        at_most : customers that the kernel gets at a time; by default all of a bucket.
+        interactions : whether the kernel looks at interactions; otherwise the bucket comes without them.
         """
-        return self._host.map(kernel, keep_returns=self.returns == "net")
+        held = self._arrangement
+        steps = [at_most or max(1, count) for count in held.customers]
+        parts = [
+            (number, begin)
+            for number, (count, step) in enumerate(zip(held.customers, steps, strict=True))
+            for begin in range(0, max(1, count), step)
+        ]
+
+        def run(position: int) -> Result:
+            number, begin = parts[position]
+            bucket = make_bucket(
+                held.store.get(number),
+                event_types=held.event_types,
+                categories=held.categories,
+                columns=held.columns,
+                keep_returns=self.returns == "net",
+                interactions=interactions,
+            )
+            if steps[number] >= held.customers[number]:
+                return kernel(bucket)
+            return kernel(bucket.of_customers(begin, min(begin + steps[number], held.customers[number])))
+
+        return self._host.ordered(run, len(parts))
 
     def counts(self) -> pd.DataFrame:
         """Return what the log holds: rows by table and event type, with first and last moment.
@@ -153,13 +168,10 @@ class CustomerLog:
         DataFrame
             Indexed by ``transactions`` and each event type; columns rows, customers, first, last.
         """
-        summary = "count(*), count(DISTINCT customer_id), min(timestamp), max(timestamp)"
-        rows = self._host.connection.execute(
-            f"SELECT 'transactions', {summary} FROM transactions UNION ALL (SELECT name, {summary} "
-            "FROM interactions JOIN event_types ON code = event_type GROUP BY name ORDER BY name)"
-        ).fetchall()
-        frame = pd.DataFrame(rows, columns=["table", "rows", "customers", "first", "last"]).set_index("table")
-        return frame.assign(first=frame["first"].map(stamp), last=frame["last"].map(stamp))
+        held = self._arrangement.contents
+        index = pd.Index(["transactions", *self.event_types], name="table")
+        counted = pd.DataFrame({"rows": held.rows, "customers": held.customers}, index=index)
+        return counted.assign(first=stamps(held.first), last=stamps(held.last))
 
     def fingerprint(self, *, as_of: Moment | None = None) -> dict[str, int | str]:
         """Return what identifies the data before `as_of`: a hash of every row, and the row counts.
@@ -167,23 +179,16 @@ class CustomerLog:
         The hash does not depend on the order of rows or files, nor on buckets and threads.
         """
         end = moment(self.end if as_of is None else as_of)
-        run = self._host.connection.execute
-        found: dict[str, int | str] = {"as_of": stamp(end).isoformat(), "returns": self.returns}
-        total = 0
-        for table, columns in (
-            ("transactions", "'t', customer_id, timestamp, amount, coalesce(order_id, chr(0))"),
-            (
-                "interactions JOIN event_types ON code = event_type",
-                "'i', customer_id, timestamp, name, value",
-            ),
-        ):
-            rows, digest = run(
-                f"SELECT count(*), coalesce(sum({_ROW_HASH.format(columns=columns)}), 0) "
-                f"FROM {table} WHERE timestamp < {end}"
-            ).fetchall()[0]
-            found[table.split()[0]] = rows
-            total += int(digest)
-        return found | {"content_hash": f"{total % 2**64:016x}"}
+        held = self._arrangement
+        parts = self._host.ordered(lambda number: digest(held, number, end), len(held.customers))
+        transactions, interactions, total = (sum(part) for part in zip(*parts, strict=True))
+        return {
+            "as_of": stamp(end).isoformat(),
+            "returns": self.returns,
+            "transactions": transactions,
+            "interactions": interactions,
+            "content_hash": f"{total % 2**64:016x}",
+        }
 
     def __repr__(self) -> str:
         """Return a line that says what the log holds."""
@@ -193,6 +198,11 @@ class CustomerLog:
             f"CustomerLog({self.n_transactions:,} transactions and {self.n_interactions:,} interactions of "
             f"{self.n_customers:,} customers, {self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}{left_out})"
         )
+
+
+def _before(names: tuple[str, ...], firsts: npt.NDArray[np.int64], when: Moment) -> tuple[str, ...]:
+    end = moment(when, name="when")
+    return tuple(name for name, first in zip(names, firsts, strict=True) if first < end)
 
 
 def monthly_cutoffs(log: CustomerLog, *, last: Moment | None = None, history_days: float = 90) -> pd.DatetimeIndex:

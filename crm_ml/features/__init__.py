@@ -3,25 +3,34 @@
 from crm_ml.features.builders.decline import InteractionDecline
 from crm_ml.features.builders.rfm import RFM, PurchaseRegularity, PurchaseSummary
 from crm_ml.features.builders.stretch import IntervalStretch
-from crm_ml.features.feature import Feature, FeatureBuilder, catalogue, register_builder
+from crm_ml.features.feature import Feature, FeatureBuilder, SweepingBuilder, register_builder
+from crm_ml.features.feature_set import DEFAULT_FEATURES, GROUPS, FeatureSet, catalogue
+from crm_ml.features.history import History
 from crm_ml.features.labels import LABEL_COLUMNS
-from crm_ml.features.panel import DEFAULT_FEATURES, build_features, build_panel, iter_features
+from crm_ml.features.panel import build_features, build_panel, iter_features
 from crm_ml.features.past import Past
+from crm_ml.features.writing import write_features, write_panel
 
 __all__ = [
     "DEFAULT_FEATURES",
+    "GROUPS",
     "LABEL_COLUMNS",
     "RFM",
     "Feature",
     "FeatureBuilder",
+    "FeatureSet",
+    "History",
     "InteractionDecline",
     "IntervalStretch",
     "Past",
     "PurchaseRegularity",
     "PurchaseSummary",
+    "SweepingBuilder",
     "build_features",
     "build_panel",
     "catalogue",
     "iter_features",
     "register_builder",
+    "write_features",
+    "write_panel",
 ]

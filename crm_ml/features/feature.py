@@ -5,25 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from crm_ml.errors import ModelError, SchemaError
-from crm_ml.features.labels import LABEL_COLUMNS
+from crm_ml.features.history import History
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float
 
 __all__ = [
+    "Builder",
     "Feature",
     "FeatureBuilder",
-    "apply",
-    "builders_from_specs",
-    "catalogue",
-    "for_event_types",
+    "SweepingBuilder",
+    "build",
+    "from_spec",
     "register_builder",
-    "specs",
+    "to_spec",
 ]
 
 
@@ -49,12 +48,15 @@ class Feature:
     churn: Literal[-1, 0, 1] = 0
 
 
-@runtime_checkable
 class FeatureBuilder(Protocol):
-    """Builds features of every customer in a bucket from what was known at the cutoff.
+    """Builds features of every customer in a bucket from what was known at a cutoff.
 
-    A frozen dataclass with two methods; its fields are its settings. A builder with a field
-    ``event_types`` that is None is given those that had occurred by the first cutoff.
+    A frozen dataclass with two methods; its fields are its settings. What else it may have:
+
+    - a field ``event_types`` or ``categories`` that is None is given those that had occurred by the first
+      cutoff;
+    - ``needs``, the optional columns of the log (or "interactions") without which it is left out;
+    - ``interaction_days``, how far before the cutoff it looks at interactions, which `FeatureState` asks for.
     """
 
     def describe(self) -> Sequence[Feature]:
@@ -66,79 +68,64 @@ class FeatureBuilder(Protocol):
         ...
 
 
-Builder = TypeVar("Builder", bound=type)
+class SweepingBuilder(Protocol):
+    """A builder that passes over a customer's events once for all cutoffs; otherwise like `FeatureBuilder`."""
+
+    def describe(self) -> Sequence[Feature]:
+        """Return the documentation of each feature, in the order of the columns."""
+        ...
+
+    def sweep(self, history: History) -> Mapping[str, Float]:
+        """Return an array of ``history.shape`` for each feature name."""
+        ...
+
+
+Builder = FeatureBuilder | SweepingBuilder
+
+Class = TypeVar("Class", bound=type)
 
 _BUILDERS: dict[str, type] = {}
 
 
-def register_builder(builder: Builder) -> Builder:
+def register_builder(builder: Class) -> Class:
     """Make a builder class known by its name, so that a stored model that uses it can be loaded."""
     _BUILDERS[builder.__name__] = builder
     return builder
 
 
-def specs(builders: Sequence[FeatureBuilder]) -> list[dict[str, Any]]:
-    """Return builders as plain data: class name and settings."""
-    return [{"builder": type(b).__name__, "settings": dataclasses.asdict(b)} for b in builders]  # type: ignore[call-overload]  # the protocol asks for a dataclass
+def to_spec(builder: Builder) -> dict[str, Any]:
+    """Return a builder as plain data: class name and settings."""
+    return {"builder": type(builder).__name__, "settings": dataclasses.asdict(builder)}  # type: ignore[call-overload]  # the protocol asks for a dataclass
 
 
-def builders_from_specs(stored: Sequence[Mapping[str, Any]]) -> tuple[FeatureBuilder, ...]:
-    """Return builders from plain data; a class that is not registered raises ModelError."""
-    made = []
-    for spec in stored:
-        if spec["builder"] not in _BUILDERS:
-            raise ModelError(
-                f"The model's features need the builder {spec['builder']!r}, which is not registered here. "
-                f"Registered: {sorted(_BUILDERS)}.\nImport the module that registers it first."
-            )
-        settings = {key: tuple(v) if isinstance(v, list) else v for key, v in spec["settings"].items()}
-        made.append(_BUILDERS[spec["builder"]](**settings))
-    return tuple(made)
+def from_spec(spec: Mapping[str, Any]) -> Builder:
+    """Return a builder from plain data; a class that is not registered raises ModelError."""
+    if spec["builder"] not in _BUILDERS:
+        raise ModelError(
+            f"The model's features need the builder {spec['builder']!r}, which is not registered here. "
+            f"Registered: {sorted(_BUILDERS)}.\nImport the module that registers it first."
+        )
+    settings = {key: tuple(v) if isinstance(v, list) else v for key, v in spec["settings"].items()}
+    made: Builder = _BUILDERS[spec["builder"]](**settings)
+    return made
 
 
-def for_event_types(builders: Sequence[FeatureBuilder], event_types: tuple[str, ...]) -> tuple[FeatureBuilder, ...]:
-    """Return the builders with open event types set, refusing names that are taken."""
-
-    def closed(builder: Any) -> FeatureBuilder:
-        is_open = getattr(builder, "event_types", event_types) is None
-        made: FeatureBuilder = dataclasses.replace(builder, event_types=event_types) if is_open else builder
-        return made
-
-    ready = tuple(closed(builder) for builder in builders)
-    names = [feature.name for b in ready for feature in b.describe()]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SchemaError(f"Feature names must be unique. Built twice: {twice}.\nChange a builder or leave one out.")
-    taken = sorted({*LABEL_COLUMNS, "customer_id", "cutoff"} & set(names))
-    if taken:
-        raise SchemaError(f"Feature names must leave a panel's own columns free. Taken: {taken}.\nRename them.")
-    return ready
-
-
-def apply(builders: Sequence[FeatureBuilder], past: Past) -> dict[str, Float]:
-    """Return the arrays of all builders, checked against what they describe."""
-    columns: dict[str, Float] = {}
-    for builder in builders:
-        built = builder.build(past)
-        described = [feature.name for feature in builder.describe()]
-        if sorted(built) != sorted(described) or any(np.shape(a) != (len(past),) for a in built.values()):
+def build(builder: Builder, history: History) -> dict[str, Float]:
+    """Return the arrays of a builder by name, each of ``history.shape``, checked against what it describes."""
+    described = [feature.name for feature in builder.describe()]
+    if hasattr(builder, "sweep"):
+        parts: list[Mapping[str, Float]] = [builder.sweep(history)]
+        size: tuple[int, ...] = history.shape
+    else:
+        parts = [builder.build(past) for past in history.pasts]
+        size = (len(history),)
+    for built in parts:
+        if sorted(built) != sorted(described) or any(np.shape(array) != size for array in built.values()):
             shapes = {name: np.shape(array) for name, array in built.items()}
             raise SchemaError(
-                f"{type(builder).__name__}.build must return an array of length {len(past)} for each of "
-                f"{described}; got {shapes}.\nCorrect the builder."
+                f"{type(builder).__name__} must build an array of shape {size} for each of {described}; got {shapes}.\n"
+                "Correct the builder."
             )
-        columns |= {name: np.asarray(built[name], dtype=np.float64) for name in described}
-    return columns
-
-
-def catalogue(builders: Sequence[FeatureBuilder], event_types: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Return the documentation of every feature, one row each.
-
-    Examples
-    --------
-    >>> from crm_ml.features import RFM
-    >>> catalogue([RFM()]).loc["recency_days", ["unit", "formula", "missing"]].tolist()
-    ['days', 'cutoff − last purchase', 'never']
-    """
-    rows = [feature for builder in for_event_types(builders, event_types) for feature in builder.describe()]
-    return pd.DataFrame([dataclasses.asdict(feature) for feature in rows]).set_index("name")
+    if hasattr(builder, "sweep"):
+        return dict(parts[0])
+    return {name: np.stack([np.asarray(built[name], dtype=np.float64) for built in parts]) for name in described}

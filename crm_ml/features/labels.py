@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 
-from crm_ml.events.bucket import Bucket
-from crm_ml.features.past import Past, purchase_days
-from crm_ml.features.ragged import Float, last_per, sum_per
+from crm_ml.compiled import compiled
+from crm_ml.events.clock import DAY
+from crm_ml.features.history import History
+from crm_ml.features.ragged import Float
 
-__all__ = ["LABEL_COLUMNS", "active_since", "labels_after"]
+__all__ = ["LABEL_COLUMNS", "labels_after"]
 
 LABEL_COLUMNS = ("horizon_days", "label_end", "purchase_days_ahead", "spend_ahead", "churned")
 """Columns of a panel that are not features."""
 
 
-def labels_after(bucket: Bucket, cutoff: int, *, horizon: int) -> dict[str, Float]:
+def labels_after(history: History, *, horizon: int) -> dict[str, Float]:
     """Return what each customer did in ``cutoff <= time < cutoff + horizon``.
 
     Parameters
     ----------
-    bucket : n customers.
-    cutoff, horizon : microseconds.
+    history : c cutoffs and n customers.
+    horizon : microseconds.
 
     Returns
     -------
-    dict of (n,) float64
+    dict of (c, n) float64
         ``purchase_days_ahead`` distinct days with a purchase; ``spend_ahead`` net money; ``churned`` 1 where
         nothing was bought, else 0.
     """
-    ahead = bucket.between(cutoff, cutoff + horizon).transactions
-    days = np.diff(purchase_days(ahead).offsets).astype(np.float64)
+    days, spend = np.empty(history.shape), np.empty(history.shape)
+    money = history.bucket.transactions
+    compiled(_look_ahead)(
+        money.offsets, money.time, money.amount, money.is_purchase, history.cutoffs, horizon, days, spend
+    )
     return {
         "purchase_days_ahead": days,
-        "spend_ahead": sum_per(ahead.amount, ahead.offsets),
+        "spend_ahead": spend,
         "churned": (days == 0).astype(np.float64),
     }
 
 
-def active_since(past: Past, start: int | None) -> npt.NDArray[np.bool_]:
-    """Return who bought before the cutoff, and at or after `start` if given."""
-    last = last_per(past.purchases.time, past.purchases.offsets)
-    return ~np.isnan(last) if start is None else last >= start
+def _look_ahead(
+    offsets: Any, time: Any, amount: Any, is_purchase: Any, cutoffs: Any, horizon: Any, days: Any, spend: Any
+) -> None:
+    for customer in range(len(offsets) - 1):
+        begin, end = offsets[customer], offsets[customer + 1]
+        for at in range(len(cutoffs)):
+            while begin < end and time[begin] < cutoffs[at]:
+                begin += 1
+            row, n_days, money, last_day = begin, 0, 0.0, np.int64(-1)
+            while row < end and time[row] < cutoffs[at] + horizon:
+                money += amount[row]
+                if is_purchase[row]:
+                    day = time[row] // DAY
+                    n_days += n_days == 0 or day != last_day
+                    last_day = day
+                row += 1
+            days[at, customer] = n_days
+            spend[at, customer] = money

@@ -5,36 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.events.bucket import Bucket
-from crm_ml.events.clock import DAY, Moment, days, moment, stamp
+from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builders.decline import InteractionDecline
-from crm_ml.features.builders.rfm import RFM
-from crm_ml.features.builders.stretch import IntervalStretch, population_gap_days
-from crm_ml.features.feature import FeatureBuilder, apply, for_event_types
-from crm_ml.features.labels import active_since, labels_after
-from crm_ml.features.past import Past
-from crm_ml.features.ragged import Float
+from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
+from crm_ml.features.labels import LABEL_COLUMNS
+from crm_ml.features.sweep import Sweep
 
-__all__ = ["DEFAULT_FEATURES", "build_features", "build_panel", "iter_features"]
-
-DEFAULT_FEATURES: tuple[FeatureBuilder, ...] = (RFM(), IntervalStretch(), InteractionDecline())
+__all__ = ["build_features", "build_panel", "iter_features", "panel_sweep"]
 
 
-def build_features(
-    log: CustomerLog, *, as_of: Moment, features: Sequence[FeatureBuilder] = DEFAULT_FEATURES
-) -> pd.DataFrame:
+def build_features(log: CustomerLog, *, as_of: Moment, features: Features = DEFAULT_FEATURES) -> pd.DataFrame:
     """Return the features of every customer who bought before `as_of`, from events before it only.
 
     Parameters
     ----------
     log : the log.
     as_of : the cutoff; a moment without a zone is UTC.
-    features : builders; see `crm_ml.features.catalogue` for what each column means.
+    features : builders, and names of groups (`crm_ml.features.GROUPS`, "all") or of single features, or the
+        `FeatureSet` of a model. `crm_ml.features.catalogue` says what each column means. What needs columns
+        that the log lacks is left out, and a log message says so.
 
     Returns
     -------
@@ -44,37 +38,29 @@ def build_features(
     Raises
     ------
     SchemaError
-        Nobody bought before `as_of`, or a builder returns other than it describes.
+        Nobody bought before `as_of`, a name is unknown, or a builder returns other than it describes.
 
     Examples
     --------
     >>> import crm_ml
-    >>> found = build_features(crm_ml.load_sample(), as_of="2017-10-01", features=[RFM()])
+    >>> found = build_features(crm_ml.load_sample(), as_of="2017-10-01", features="rfm")
     >>> found.loc["1", ["frequency", "orders_30d"]].tolist()
     [33.0, 7.0]
     """
     frames = [frame for frame in iter_features(log, as_of=as_of, features=features) if len(frame)]
     if not frames:
-        raise SchemaError(
-            f"Features need a purchase before `as_of` {stamp(moment(as_of))}; the log begins {log.first}.\n"
-            "Choose a later moment."
-        )
+        raise nobody_bought(log, as_of)
     return pd.concat(frames).sort_index()
 
 
-def iter_features(
-    log: CustomerLog, *, as_of: Moment, features: Sequence[FeatureBuilder] = DEFAULT_FEATURES
-) -> Iterator[pd.DataFrame]:
-    """Yield the frame of `build_features` bucket by bucket, for logs that do not fit in memory."""
-    cutoff = moment(as_of)
-    builders = for_event_types(features, log.event_types_before(stamp(cutoff)))
-    gap = float(population_gap_days(log, [cutoff])[0])
+def iter_features(log: CustomerLog, *, as_of: Moment, features: Features = DEFAULT_FEATURES) -> Iterator[pd.DataFrame]:
+    """Yield the frame of `build_features` in parts of bounded size, for logs that do not fit in memory.
 
-    def kernel(bucket: Bucket) -> pd.DataFrame:
-        past = Past(bucket, cutoff, population_gap_days=gap)
-        return _frame(past, apply(builders, past), active_since(past, None))
-
-    yield from log.map(kernel)
+    The parts hold the same customers whatever the features.
+    """
+    for part in Sweep.of(log, [moment(as_of)], features=features).parts(log):
+        index = pd.Index(part.customers, name="customer_id", dtype="str")
+        yield pd.DataFrame(part.columns, index=index)
 
 
 def build_panel(
@@ -83,7 +69,7 @@ def build_panel(
     cutoffs: Sequence[Moment] | pd.DatetimeIndex,
     horizon_days: float,
     lookback_days: float | None = None,
-    features: Sequence[FeatureBuilder] = DEFAULT_FEATURES,
+    features: Features = DEFAULT_FEATURES,
 ) -> pd.DataFrame:
     """Return features and labels of every customer at every cutoff.
 
@@ -95,7 +81,7 @@ def build_panel(
     horizon_days : length of the label window.
     lookback_days : only customers who bought within so many days before the cutoff; None means all who
         ever bought.
-    features : builders.
+    features : as for `build_features`.
 
     Returns
     -------
@@ -117,6 +103,36 @@ def build_panel(
     >>> panel.groupby("cutoff")["churned"].size().tolist()
     [2446, 2452]
     """
+    sweep = panel_sweep(log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=features)
+    parts = [part for part in sweep.parts(log) if len(part.customers)]
+    if not parts:
+        raise nobody_eligible(sweep)
+    customers = pa.chunked_array([pa.array(part.customers, type=pa.string()) for part in parts]).dictionary_encode()
+    codes = customers.combine_chunks()
+    in_order = pc.sort_indices(codes.dictionary)
+    rank = np.empty(len(in_order), dtype=np.int64)
+    rank[in_order.to_numpy()] = np.arange(len(in_order))
+    who, at = rank[codes.indices.to_numpy()], np.concatenate([part.positions for part in parts])
+    order = np.argsort(at * len(rank) + who)
+    names = pd.Index(codes.dictionary.take(in_order).to_numpy(zero_copy_only=False), dtype="str")
+    index = pd.MultiIndex(
+        levels=[names, stamps(sweep.cutoffs)], codes=[who[order], at[order]], names=["customer_id", "cutoff"]
+    )
+    columns = {name: np.concatenate([part.columns[name] for part in parts])[order] for name in parts[0].columns}
+    label_end = stamps(sweep.cutoffs + sweep.horizon)[at[order]]
+    panel = pd.DataFrame(columns | {"horizon_days": sweep.horizon / DAY, "label_end": label_end}, index=index)
+    return panel[[*sweep.features.columns, *LABEL_COLUMNS]]
+
+
+def panel_sweep(
+    log: CustomerLog,
+    *,
+    cutoffs: Sequence[Moment] | pd.DatetimeIndex,
+    horizon_days: float,
+    lookback_days: float | None,
+    features: Features,
+) -> Sweep:
+    """Return the sweep that makes a panel, its cutoffs and windows checked; see `build_panel`."""
     at = sorted({moment(cutoff, name="cutoffs") for cutoff in cutoffs})
     horizon = days(horizon_days, name="horizon_days")
     lookback = None if lookback_days is None else days(lookback_days, name="lookback_days")
@@ -127,42 +143,21 @@ def build_panel(
             f"Every label window must lie within the log, which ends {log.end}; the window of cutoff "
             f"{stamp(at[-1])} ends {stamp(at[-1] + horizon)}.\nLeave it out or shorten `horizon_days`."
         )
-    builders = for_event_types(features, log.event_types_before(stamp(at[0])))
-    gaps = population_gap_days(log, at)
-
-    def kernel(bucket: Bucket) -> list[pd.DataFrame]:
-        return [
-            _labelled(bucket, cutoff, horizon, lookback, builders, float(gap))
-            for cutoff, gap in zip(at, gaps, strict=True)
-        ]
-
-    frames = [frame for made in log.map(kernel) for frame in made if len(frame)]
-    if not frames:
-        raise SchemaError(
-            f"A panel needs customers who bought before a cutoff; nobody did within {lookback_days} days of "
-            f"{[str(stamp(cutoff)) for cutoff in at]}.\nChoose later cutoffs or a longer `lookback_days`."
-        )
-    return pd.concat(frames).sort_index(level=["cutoff", "customer_id"])
+    return Sweep.of(log, at, horizon=horizon, lookback=lookback, features=features)
 
 
-def _labelled(
-    bucket: Bucket,
-    cutoff: int,
-    horizon: int,
-    lookback: int | None,
-    builders: Sequence[FeatureBuilder],
-    gap: float,
-) -> pd.DataFrame:
-    past = Past(bucket, cutoff, population_gap_days=gap)
-    chosen = active_since(past, None if lookback is None else cutoff - lookback)
-    frame = _frame(past, apply(builders, past), chosen)
-    ahead = {name: array[chosen] for name, array in labels_after(bucket, cutoff, horizon=horizon).items()}
-    labelled = frame.assign(
-        cutoff=stamp(cutoff), horizon_days=horizon / DAY, label_end=stamp(cutoff + horizon), **ahead
+def nobody_bought(log: CustomerLog, as_of: Moment) -> SchemaError:
+    """Word that there is nobody to build features of."""
+    return SchemaError(
+        f"Features need a purchase before `as_of` {stamp(moment(as_of))}; the log begins {log.first}.\n"
+        "Choose a later moment."
     )
-    return labelled.set_index("cutoff", append=True)
 
 
-def _frame(past: Past, columns: dict[str, Float], chosen: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    index = pd.Index(past.customer_id[chosen], name="customer_id", dtype="str")
-    return pd.DataFrame({name: array[chosen] for name, array in columns.items()}, index=index)
+def nobody_eligible(sweep: Sweep) -> SchemaError:
+    """Word that there is nobody to make a panel of."""
+    within = "" if sweep.lookback is None else f" within {sweep.lookback / DAY:g} days"
+    return SchemaError(
+        f"A panel needs customers who bought before a cutoff; nobody did{within} of "
+        f"{[str(stamp(cutoff)) for cutoff in sweep.cutoffs]}.\nChoose later cutoffs or a longer `lookback_days`."
+    )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from crm_ml.events.bucket import Bucket, Interactions, Transactions
+from crm_ml.compiled import compiled
+from crm_ml.events.bucket import Bucket, Interactions, Lines, Transactions
 from crm_ml.events.clock import DAY
-from crm_ml.features.ragged import Float, Int, count_per, owner_of
+from crm_ml.features.ragged import Float, Int, owner_of
 
 __all__ = ["Gaps", "Past", "PurchaseDays", "purchase_days"]
 
@@ -58,7 +60,9 @@ class Past:
     cutoff : microseconds since 1970 UTC.
     population_gap_days : median over customers of the latest gap between purchase days; NaN without any.
     event_types : names that `interactions.event_type` points to.
-    transactions, interactions : see `crm_ml.events`.
+    categories : names that `lines.category` points to.
+    columns : the optional columns that the log was given.
+    lines, transactions, interactions : see `crm_ml.events`.
     """
 
     def __init__(self, bucket: Bucket, cutoff: int, *, population_gap_days: float = np.nan) -> None:
@@ -67,6 +71,9 @@ class Past:
         self.population_gap_days = population_gap_days
         self.customer_id: npt.NDArray[np.object_] = before.customer_id
         self.event_types = before.event_types
+        self.categories = before.categories
+        self.columns = before.columns
+        self.lines: Lines = before.lines
         self.transactions: Transactions = before.transactions
         self.interactions: Interactions = before.interactions
 
@@ -102,24 +109,32 @@ class Past:
 
 def purchase_days(transactions: Transactions) -> PurchaseDays:
     """Merge purchases by customer and day, each with the net money until the next one."""
-    owner = owner_of(transactions.offsets)
-    bought = np.flatnonzero(transactions.is_purchase)
-    day = transactions.time[bought] // DAY
-    first = np.ones(len(bought), dtype=bool)
-    first[1:] = (owner[bought][1:] != owner[bought][:-1]) | (day[1:] != day[:-1])
-    fresh = np.ones(len(owner), dtype=bool)
-    fresh[1:] = (owner[1:] != owner[:-1]) | (transactions.time[1:] != transactions.time[:-1])
-    moment_begins = np.maximum.accumulate(np.where(fresh, np.arange(len(owner)), 0))
-    opens = np.zeros(len(owner), dtype=bool)
-    opens[moment_begins[bought[first]]] = True
-    begins = opens.copy()
-    begins[transactions.offsets[:-1][np.diff(transactions.offsets) > 0]] = True
-    at = np.flatnonzero(begins)
-    money = np.add.reduceat(transactions.amount, at) if len(at) else np.zeros(0)
-    per_customer = count_per(opens, transactions.offsets).astype(np.int64)
-    return PurchaseDays(
-        offsets=np.concatenate([[0], np.cumsum(per_customer)]),
-        time=transactions.time[opens],
-        day=day[first],
-        spend=money[opens[at]],
+    time, size = transactions.time, len(transactions.time)
+    offsets = np.zeros(len(transactions.offsets), dtype=np.int64)
+    begins, spend = np.empty(size, dtype=np.int64), np.empty(size)
+    compiled(_merge_days)(
+        transactions.offsets, time, transactions.amount, transactions.is_purchase, offsets, begins, spend
     )
+    begins = begins[: offsets[-1]]
+    return PurchaseDays(offsets=offsets, time=begins, day=begins // DAY, spend=spend[: offsets[-1]])
+
+
+def _merge_days(
+    offsets: Any, time: Any, amount: Any, is_purchase: Any, day_offsets: Any, begins: Any, spend: Any
+) -> None:
+    at = -1
+    for customer in range(len(offsets) - 1):
+        first = at + 1
+        row, end = offsets[customer], offsets[customer + 1]
+        while row < end:
+            moment, money, bought = time[row], 0.0, False
+            while row < end and time[row] == moment:
+                money += amount[row]
+                bought = bought or is_purchase[row]
+                row += 1
+            if bought and (at < first or begins[at] // DAY != moment // DAY):
+                at += 1
+                begins[at], spend[at] = moment, 0.0
+            if at >= first:
+                spend[at] += money
+        day_offsets[customer + 1] = at + 1

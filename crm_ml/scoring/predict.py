@@ -165,7 +165,7 @@ def _write(pairs: Iterator[tuple[pd.DataFrame, pd.DataFrame]], path: Path) -> No
 
 
 def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment) -> Iterator[pd.DataFrame]:
-    for features in iter_features(log, as_of=as_of, features=model.builders):
+    for features in iter_features(log, as_of=as_of, features=model.feature_set):
         yield model.predict(features).assign(as_of=stamp(moment(as_of)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import pandas as pd
@@ -14,8 +14,8 @@ from crm_ml.errors import SchemaError
 from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.feature import FeatureBuilder, builders_from_specs, specs
-from crm_ml.features.panel import DEFAULT_FEATURES, build_features
+from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
+from crm_ml.features.panel import build_features
 from crm_ml.features.trees import (
     SHALLOW,
     feature_matrix,
@@ -43,7 +43,7 @@ class PanelValueModel:
     Parameters
     ----------
     horizon_days : length of the window in which spend is predicted.
-    features : feature builders.
+    features : as for `crm_ml.build_features`.
     n_cutoffs : cutoffs to learn from, at most.
     step_days : days between them.
     history_days : days of the log before the oldest cutoff, at least.
@@ -71,7 +71,7 @@ class PanelValueModel:
         self,
         *,
         horizon_days: int,
-        features: Sequence[FeatureBuilder] = DEFAULT_FEATURES,
+        features: Features = DEFAULT_FEATURES,
         n_cutoffs: int = 12,
         step_days: int = 15,
         history_days: int = 60,
@@ -92,9 +92,9 @@ class PanelValueModel:
         SchemaError
             The log is too short for a single cutoff, or nobody spent anything.
         """
-        self._builders = self.design.builders(log, as_of=as_of, features=self.features)
-        panel = self.design.panel(log, as_of=as_of, features=self._builders)
-        self.input_columns = tuple(feature.name for builder in self._builders for feature in builder.describe())
+        self._feature_set = self.design.feature_set(log, as_of=as_of, features=self.features)
+        panel = self.design.panel(log, as_of=as_of, features=self._feature_set)
+        self.input_columns = self._feature_set.columns
         spend = panel["spend_ahead"].clip(lower=0.0).to_numpy()
         self._scale = float(spend.mean())
         if not self._scale > 0.0:
@@ -136,7 +136,7 @@ class PanelValueModel:
     def forecast(self, log: CustomerLog, *, as_of: Moment, horizon_days: float) -> pd.Series:
         """Return the expected net spend of everyone who bought before `as_of`, for the backtest."""
         self.design.check_horizon(horizon_days)
-        return self.predict(build_features(log, as_of=as_of, features=self.builders))["expected_spend"]
+        return self.predict(build_features(log, as_of=as_of, features=self.feature_set))["expected_spend"]
 
     @property
     def design(self) -> TrainingDesign:
@@ -150,10 +150,10 @@ class PanelValueModel:
         )
 
     @property
-    def builders(self) -> tuple[FeatureBuilder, ...]:
-        """The feature builders with their event types as of training."""
+    def feature_set(self) -> FeatureSet:
+        """The features as of training."""
         check_fitted(self, "booster_")
-        return self._builders
+        return self._feature_set
 
     def to_files(self) -> dict[str, bytes]:
         """Return the fitted model as files: settings as JSON, trees as UBJ; no customer data."""
@@ -161,7 +161,7 @@ class PanelValueModel:
         del settings["lookback_days"]
         content = {
             "settings": settings,
-            "features": specs(self.builders),
+            "features": self.feature_set.to_dict(),
             "input_columns": self.input_columns,
             "training": self.training_,
         }
@@ -174,8 +174,9 @@ class PanelValueModel:
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
         """Return the model that `to_files` wrote."""
         content = json.loads(files["model.json"])
-        model = cls(features=builders_from_specs(content["features"]), **content["settings"])
-        model._builders = tuple(model.features)
+        features = FeatureSet.from_dict(content["features"])
+        model = cls(features=features, **content["settings"])
+        model._feature_set = features
         model.input_columns = tuple(content["input_columns"])
         model.training_ = content["training"]
         model._scale = model.training_["mean_spend"]

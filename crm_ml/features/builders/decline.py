@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
+from crm_ml.events.clock import DAY
 from crm_ml.features.feature import Feature, register_builder
-from crm_ml.features.past import Past
-from crm_ml.features.ragged import Float, count_per, last_per, sum_per
+from crm_ml.features.history import NEVER, History
+from crm_ml.features.ragged import Float
 
 __all__ = ["InteractionDecline"]
 
@@ -60,29 +63,80 @@ class InteractionDecline:
             )
         )
 
-    def build(self, past: Past) -> dict[str, Float]:
-        """Return one array per feature, for every event type."""
-        absent = sorted(set(self.event_types or ()) - set(past.event_types))
+    def sweep(self, history: History) -> dict[str, Float]:
+        """Return one array per feature, by cutoff and customer, for every event type."""
+        present, wanted = history.bucket.event_types, self.event_types or ()
+        absent = sorted(set(wanted) - set(present))
         if absent:
             raise SchemaError(
                 f"The log must hold the event types the features were made for. Absent: {absent}; "
-                f"present: {list(past.event_types)}.\nAdd them, or train again without them."
+                f"present: {list(present)}.\nAdd them, or train again without them."
             )
-        columns: dict[str, Float] = {}
-        for kind in self.event_types or ():
-            columns |= self._build_type(past, kind)
-        return columns
+        places = np.array([wanted.index(name) if name in wanted else -1 for name in present], dtype=np.int64)
+        columns = np.empty((4 * len(wanted), *history.shape))
+        acts = history.bucket.interactions
+        compiled(_sweep)(
+            acts.offsets,
+            acts.time,
+            acts.event_type,
+            places,
+            history.cutoffs,
+            round(self.window_days * DAY),
+            self.earlier_windows,
+            float(self.half_life_days),
+            columns,
+        )
+        return dict(zip((feature.name for feature in self.describe()), columns, strict=True))
 
-    def _build_type(self, past: Past, kind: str) -> dict[str, Float]:
-        events = past.interactions.where(past.interactions.event_type == past.event_types.index(kind))
-        ago = past.days_ago(events.time)
-        recent = count_per(ago <= self.window_days, events.offsets)
-        since = self.window_days * (1 + self.earlier_windows)
-        earlier = count_per((ago > self.window_days) & (ago <= since), events.offsets)
-        usual = (earlier + 1) / (self.earlier_windows + 1)
-        return {
-            f"{kind}_{self.window_days}d": recent,
-            f"{kind}_decline": recent / usual - 1,
-            f"{kind}_decayed": sum_per(np.exp2(-ago / self.half_life_days), events.offsets),
-            f"days_since_{kind}": past.days_ago(last_per(events.time, events.offsets)),
-        }
+
+def _sweep(
+    offsets: Any,
+    time: Any,
+    event_type: Any,
+    places: Any,
+    cutoffs: Any,
+    window: Any,
+    earlier_windows: Any,
+    half_life: Any,
+    columns: Any,
+) -> None:
+    """Fold each customer's events up to every cutoff, and let two edges follow: the windows' ends in the past."""
+    n_types = len(columns) // 4
+    recent, earlier = np.zeros(n_types, dtype=np.int64), np.zeros(n_types, dtype=np.int64)
+    decayed, last = np.zeros(n_types), np.full(n_types, NEVER)
+    for customer in range(len(offsets) - 1):
+        end = offsets[customer + 1]
+        row = near_edge = far_edge = offsets[customer]
+        recent[:], earlier[:], decayed[:], last[:] = 0, 0, 0.0, NEVER
+        for at in range(len(cutoffs)):
+            cutoff = cutoffs[at]
+            while row < end and time[row] < cutoff:
+                place = places[event_type[row]]
+                if place >= 0:
+                    recent[place] += 1
+                    kept = 0.0 if last[place] == NEVER else np.exp2(-(time[row] - last[place]) / DAY / half_life)
+                    decayed[place] = decayed[place] * kept + 1.0
+                    last[place] = time[row]
+                row += 1
+            while near_edge < row and time[near_edge] < cutoff - window:
+                place = places[event_type[near_edge]]
+                if place >= 0:
+                    recent[place] -= 1
+                    earlier[place] += 1
+                near_edge += 1
+            while far_edge < near_edge and time[far_edge] < cutoff - window * (1 + earlier_windows):
+                place = places[event_type[far_edge]]
+                if place >= 0:
+                    earlier[place] -= 1
+                far_edge += 1
+            for place in range(n_types):
+                usual = (earlier[place] + 1) / (earlier_windows + 1)
+                columns[4 * place, at, customer] = recent[place]
+                columns[4 * place + 1, at, customer] = recent[place] / usual - 1
+                if last[place] == NEVER:
+                    columns[4 * place + 2, at, customer] = 0.0
+                    columns[4 * place + 3, at, customer] = np.nan
+                else:
+                    ago = (cutoff - last[place]) / DAY
+                    columns[4 * place + 2, at, customer] = decayed[place] * np.exp2(-ago / half_life)
+                    columns[4 * place + 3, at, customer] = ago

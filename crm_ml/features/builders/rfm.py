@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY
 from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.history import History
 from crm_ml.features.past import Past
-from crm_ml.features.ragged import Float, count_per, first_per, last_per, owner_of, sum_per
+from crm_ml.features.ragged import Float, first_per, last_per, owner_of, sum_per
 
 __all__ = ["RFM", "PurchaseRegularity", "PurchaseSummary"]
 
@@ -58,27 +61,77 @@ class RFM:
         )
         return (*fixed, *windows, *decayed)
 
-    def build(self, past: Past) -> dict[str, Float]:
-        """Return one array per feature; missing where a customer has not bought."""
-        money, bought, days = past.transactions, past.purchases, past.purchase_days
-        n_days = np.diff(days.offsets).astype(np.float64)
-        spend = sum_per(money.amount, money.offsets)
-        paid = sum_per(np.maximum(money.amount, 0.0), money.offsets)
-        ago, money_ago = past.days_ago(bought.time), past.days_ago(money.time)
-        columns = {
-            "recency_days": past.days_ago(last_per(bought.time, bought.offsets)),
-            "tenure_days": past.days_ago(first_per(bought.time, bought.offsets)),
-            "frequency": n_days - 1,
-            "monetary": np.divide(spend, n_days, out=np.full(len(past), np.nan), where=n_days > 0),
-            "spend": spend,
-            "returned_share": np.divide(paid - spend, paid, out=np.full(len(past), np.nan), where=paid > 0),
-        }
-        for w in self.windows_days:
-            columns[f"orders_{w}d"] = count_per(ago <= w, bought.offsets)
-            columns[f"spend_{w}d"] = sum_per(np.where(money_ago <= w, money.amount, 0.0), money.offsets)
-        for h in self.half_lives_days:
-            columns[f"orders_decayed_{h}d"] = sum_per(np.exp2(-ago / h), bought.offsets)
-        return columns
+    def sweep(self, history: History) -> dict[str, Float]:
+        """Return one array per feature, by cutoff and customer; missing where a customer has not bought."""
+        names = [feature.name for feature in self.describe()]
+        columns = np.full((len(names), *history.shape), np.nan)
+        money = history.bucket.transactions
+        compiled(_sweep)(
+            money.offsets,
+            money.time,
+            money.amount,
+            money.is_purchase,
+            history.cutoffs,
+            np.array(sorted(round(days * DAY) for days in self.windows_days), dtype=np.int64),
+            np.argsort(np.array(self.windows_days), kind="stable"),
+            np.array(self.half_lives_days, dtype=np.float64),
+            columns,
+        )
+        return dict(zip(names, columns, strict=True))
+
+
+def _sweep(
+    offsets: Any,
+    time: Any,
+    amount: Any,
+    is_purchase: Any,
+    cutoffs: Any,
+    windows: Any,
+    window_places: Any,
+    half_lives: Any,
+    columns: Any,
+) -> None:
+    """Fold each customer's rows up to every cutoff; the windows are counted back from it."""
+    decayed = np.empty(len(half_lives))
+    for customer in range(len(offsets) - 1):
+        begin, end = offsets[customer], offsets[customer + 1]
+        row, orders, n_days = begin, 0, 0
+        first, last, spend, paid = np.int64(0), np.int64(0), 0.0, 0.0
+        decayed[:] = 0.0
+        for at in range(len(cutoffs)):
+            cutoff = cutoffs[at]
+            while row < end and time[row] < cutoff:
+                spend += amount[row]
+                paid += max(amount[row], 0.0)
+                if is_purchase[row]:
+                    if orders == 0:
+                        first = last = time[row]
+                    for h in range(len(half_lives)):
+                        decayed[h] = decayed[h] * np.exp2(-(time[row] - last) / DAY / half_lives[h]) + 1.0
+                    n_days += orders == 0 or time[row] // DAY != last // DAY
+                    last = time[row]
+                    orders += 1
+                row += 1
+            if orders == 0:
+                continue
+            columns[0, at, customer] = (cutoff - last) / DAY
+            columns[1, at, customer] = (cutoff - first) / DAY
+            columns[2, at, customer] = n_days - 1
+            columns[3, at, customer] = spend / n_days
+            columns[4, at, customer] = spend
+            if paid > 0:
+                columns[5, at, customer] = (paid - spend) / paid
+            back, recent_orders, recent_spend = row - 1, 0, 0.0
+            for w in range(len(windows)):
+                while back >= begin and time[back] >= cutoff - windows[w]:
+                    recent_orders += is_purchase[back]
+                    recent_spend += amount[back]
+                    back -= 1
+                columns[6 + 2 * window_places[w], at, customer] = recent_orders
+                columns[7 + 2 * window_places[w], at, customer] = recent_spend
+            for h in range(len(half_lives)):
+                kept = np.exp2(-(cutoff - last) / DAY / half_lives[h])
+                columns[6 + 2 * len(windows) + h, at, customer] = decayed[h] * kept
 
 
 @register_builder

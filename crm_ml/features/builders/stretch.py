@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
+from crm_ml.events.clock import DAY
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature import Feature, register_builder
-from crm_ml.features.past import Past
-from crm_ml.features.ragged import Float, Int, count_per, last_per, owner_of, sum_per
+from crm_ml.features.history import History
+from crm_ml.features.past import purchase_days
+from crm_ml.features.ragged import Float, Int
 
 __all__ = ["IntervalStretch", "population_gap_days"]
 
@@ -64,31 +67,66 @@ class IntervalStretch:
             Feature("longer_gaps_share", "share", "(own gaps longer than the open one + ½) / (gaps + 1)", "0 … 1"),
         )
 
-    def build(self, past: Past) -> dict[str, Float]:
-        """Return one array per feature; missing where a customer has not bought."""
-        gaps, n = past.gaps, np.diff(past.gaps.offsets).astype(np.float64)
-        logs, prior = np.log(gaps.days), np.log(past.population_gap_days)
-        total = sum_per(logs, gaps.offsets)
-        usual = np.exp((total + self.prior_gaps * prior) / (n + self.prior_gaps))
-        open_days = past.days_ago(last_per(past.purchase_days.time, past.purchase_days.offsets))
-        late = _numbers_from_end(gaps.offsets) < self.last_gaps
-        recent, n_recent = sum_per(np.where(late, logs, 0.0), gaps.offsets), count_per(late, gaps.offsets)
-        base = (total - recent + self.prior_gaps * prior) / (n - n_recent + self.prior_gaps)
-        recent_mean = (recent + self.prior_gaps * base) / (n_recent + self.prior_gaps)
-        longer = count_per(gaps.days > open_days[owner_of(gaps.offsets)], gaps.offsets)
-        trend, spread = _trend_and_spread(logs, gaps.offsets, total / np.maximum(n, 1.0))
-        return {
-            "gaps": n,
-            "usual_gap_days": usual,
-            "interval_stretch": open_days / usual - 1,
-            "last_gaps_stretch": np.expm1(recent_mean - base),
-            "gap_trend": trend,
-            "gap_spread": spread,
-            "longer_gaps_share": (longer + 0.5) / (n + 1),
-        }
+    def sweep(self, history: History) -> dict[str, Float]:
+        """Return one array per feature, by cutoff and customer; missing where a customer has not bought."""
+        names = [feature.name for feature in self.describe()]
+        columns = np.full((len(names), *history.shape), np.nan)
+        days = history.purchase_days
+        compiled(_sweep)(
+            days.offsets,
+            days.day,
+            days.time,
+            history.cutoffs,
+            np.log(history.population_gap_days),
+            self.last_gaps,
+            float(self.prior_gaps),
+            columns,
+        )
+        return dict(zip(names, columns, strict=True))
 
 
-def population_gap_days(log: CustomerLog, cutoffs: Sequence[int]) -> Float:
+def _sweep(
+    offsets: Any, day: Any, time: Any, cutoffs: Any, prior: Any, last_gaps: Any, prior_gaps: Any, columns: Any
+) -> None:
+    """Fold each customer's log gaps up to every cutoff; the last ones and the longer ones are looked up again."""
+    logs = np.zeros(len(day))
+    for customer in range(len(offsets) - 1):
+        begin, end = offsets[customer], offsets[customer + 1]
+        row, total, mean, squares, weighted = begin, 0.0, 0.0, 0.0, 0.0
+        for at in range(len(cutoffs)):
+            while row < end and time[row] < cutoffs[at]:
+                n = row - begin
+                if n > 0:
+                    logs[row] = np.log(float(day[row] - day[row - 1]))
+                    away = logs[row] - mean
+                    mean += away / n
+                    squares += away * (logs[row] - mean)
+                    weighted += (n - 1) * logs[row]
+                    total += logs[row]
+                row += 1
+            if row == begin:
+                continue
+            n = row - begin - 1
+            open_days = (cutoffs[at] - time[row - 1]) / DAY
+            usual = np.exp((total + prior_gaps * prior[at]) / (n + prior_gaps))
+            n_recent = min(n, last_gaps)
+            recent = 0.0
+            for gap in range(row - n_recent, row):
+                recent += logs[gap]
+            base = (total - recent + prior_gaps * prior[at]) / (n - n_recent + prior_gaps)
+            longer = 0
+            for gap in range(begin + 1, row):
+                longer += day[gap] - day[gap - 1] > open_days
+            columns[0, at, customer] = n
+            columns[1, at, customer] = usual
+            columns[2, at, customer] = open_days / usual - 1
+            columns[3, at, customer] = np.expm1((recent - n_recent * base) / (n_recent + prior_gaps))
+            columns[4, at, customer] = (weighted - (n - 1) / 2 * total) / (n * (n * n - 1.0) / 12 + 1)
+            columns[5, at, customer] = np.sqrt(squares / (n + 1))
+            columns[6, at, customer] = (longer + 0.5) / (n + 1)
+
+
+def population_gap_days(log: CustomerLog, cutoffs: Sequence[int] | Int) -> Float:
     """Return the median over customers of their latest gap in days, as known at each cutoff.
 
     One gap per customer, so that frequent buyers do not speak for all. Counted in whole days, so that
@@ -106,17 +144,24 @@ def population_gap_days(log: CustomerLog, cutoffs: Sequence[int]) -> Float:
     edges = np.asarray(cutoffs, dtype=np.int64)
 
     def count(bucket: Bucket) -> Int:
-        gaps = Past(bucket, int(edges[-1])).gaps
-        lengths = np.minimum(gaps.days, LONGEST_GAP_DAYS).astype(np.int64)
+        days = purchase_days(bucket.transactions)
         counts = np.zeros((len(edges), LONGEST_GAP_DAYS + 1), dtype=np.int64)
-        for row, edge in enumerate(edges):
-            known = count_per(gaps.closed_at < edge, gaps.offsets).astype(np.int64)
-            latest = (gaps.offsets[:-1] + known - 1)[known > 0]
-            counts[row] = np.bincount(lengths[latest], minlength=LONGEST_GAP_DAYS + 1)
+        compiled(_count_latest)(days.offsets, days.day, days.time, edges, counts)
         return counts
 
-    counted = sum(log.map(count), start=np.zeros((len(edges), LONGEST_GAP_DAYS + 1), dtype=np.int64))
+    counted = sum(log.map(count, interactions=False), start=np.zeros((len(edges), LONGEST_GAP_DAYS + 1), np.int64))
     return np.array([_median(row) for row in counted])
+
+
+def _count_latest(offsets: Any, day: Any, time: Any, cutoffs: Any, counts: Any) -> None:
+    """Count the customers by the length of their latest gap known at each cutoff."""
+    for customer in range(len(offsets) - 1):
+        row = offsets[customer]
+        for at in range(len(cutoffs)):
+            while row < offsets[customer + 1] and time[row] < cutoffs[at]:
+                row += 1
+            if row - offsets[customer] >= 2:
+                counts[at, min(day[row - 1] - day[row - 2], counts.shape[1] - 1)] += 1
 
 
 def _median(counts: Int) -> float:
@@ -127,17 +172,3 @@ def _median(counts: Int) -> float:
     below = np.cumsum(counts)
     middle = np.searchsorted(below, [(total - 1) // 2, total // 2], side="right")
     return float(middle.mean())
-
-
-def _numbers_from_end(offsets: Int) -> npt.NDArray[np.int64]:
-    return offsets[1:][owner_of(offsets)] - 1 - np.arange(offsets[-1])
-
-
-def _trend_and_spread(logs: Float, offsets: Int, mean: Float) -> tuple[Float, Float]:
-    """Return slope and standard deviation of log gaps, each with one unit of prior variation added below."""
-    n = np.diff(offsets).astype(np.float64)
-    owner = owner_of(offsets)
-    number = np.arange(len(logs)) - offsets[:-1][owner] - (n[owner] - 1) / 2
-    away = logs - mean[owner]
-    trend = sum_per(number * away, offsets) / (sum_per(number**2, offsets) + 1)
-    return trend, np.sqrt(sum_per(away**2, offsets) / (n + 1))

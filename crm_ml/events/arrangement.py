@@ -1,0 +1,163 @@
+"""A log's events once they are sorted into buckets, and what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crm_ml.compiled import compiled
+from crm_ml.errors import SchemaError
+from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, is_integer, selection
+from crm_ml.events.host import LocalHost
+from crm_ml.events.partition.arrange import arranged
+from crm_ml.events.partition.scatter import CELL_BITS, Scatter
+from crm_ml.events.partition.shelf import Shelf
+from crm_ml.events.partition.store import Store
+from crm_ml.events.scan import scan
+from crm_ml.events.sources import Source
+
+__all__ = ["Arrangement", "Contents", "arrange"]
+
+EVENTS_PER_BUCKET = 1_000_000
+BYTES_PER_EVENT = 300
+"""What sorting a bucket takes at most, for each of its events."""
+
+Int = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a log holds.
+
+    Attributes
+    ----------
+    rows, customers, first, last : (1 + types,) int64, of transactions and then of each event type.
+    category_first : (categories,) int64, when each category was first bought.
+    """
+
+    rows: Int
+    customers: Int
+    first: Int
+    last: Int
+    category_first: Int
+
+    def __add__(self, other: Contents) -> Contents:
+        """Return the contents of two buckets."""
+        return Contents(
+            self.rows + other.rows,
+            self.customers + other.customers,
+            np.minimum(self.first, other.first),
+            np.maximum(self.last, other.last),
+            np.minimum(self.category_first, other.category_first),
+        )
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Events sorted into buckets.
+
+    Attributes
+    ----------
+    store : the buckets.
+    customers : how many each bucket has.
+    event_types, categories : the names that codes point to.
+    columns : the optional columns that were given.
+    contents : what is in it.
+    dropped : for each table the rules broken and the number of rows left out.
+    """
+
+    store: Store
+    customers: tuple[int, ...]
+    event_types: tuple[str, ...]
+    categories: tuple[str, ...]
+    columns: frozenset[str]
+    contents: Contents
+    dropped: dict[str, dict[str, int]]
+
+
+def arrange(
+    host: LocalHost, sources: Mapping[Table, Source], *, as_of: int | None, drop: bool, n_buckets: int | None
+) -> Arrangement:
+    """Read every source once and sort its rows into buckets by a hash of the customer that no version changes.
+
+    Raises
+    ------
+    SchemaError
+        A row breaks a rule and may not be dropped, or no transaction is left.
+    """
+    integers = all(is_integer(source, "customer_id") for source in sources.values())
+    shelf = Shelf(host.folder, limit=host.quarter)
+    scattered = {table: Scatter(shelf) for table in (TRANSACTIONS, INTERACTIONS)}
+    dropped = {}
+    for table, source in sources.items():
+        query = selection(source, table, as_of=as_of, timezone=host.timezone, integer_customers=integers)
+        take = scattered[table].add
+        dropped[table.name] = scan(host.connection, query, table, take=take, drop=drop, threads=host.threads)
+    bought, acted = scattered.values()
+    if not bought.rows_per_cell.any():
+        left_out = sum(dropped[TRANSACTIONS.name].values())
+        raise SchemaError(
+            f"{TRANSACTIONS.name} must have at least one valid row; {left_out:,} given, 0 valid.\n"
+            "Check the path, the filter or the export that made it."
+        )
+    rows = int((bought.rows_per_cell + acted.rows_per_cell).sum())
+    most = min(EVENTS_PER_BUCKET, 1 + host.quarter // (BYTES_PER_EVENT * host.threads))
+    count = n_buckets or min(1 + rows // most, 1 << CELL_BITS)
+    edges = np.arange(count + 1) * (1 << CELL_BITS) // count
+    types = acted.names["event_type"].sorted() if "event_type" in acted.names else ()
+    categories = bought.names["category"].sorted() if "category" in bought.names else ()
+    store = Store(host.folder, limit=host.quarter)
+
+    def sort(number: int) -> tuple[int, Contents]:
+        cells = int(edges[number]), int(edges[number + 1])
+        columns = arranged(bought.rows(*cells), acted.rows(*cells))
+        store.put(number, columns)
+        return len(columns["customer_begins"]) - 1, contents(columns, n_types=len(types), n_categories=len(categories))
+
+    customers, found = zip(*host.ordered(sort, count), strict=True)
+    shelf.close()
+    return Arrangement(
+        store=store,
+        customers=customers,
+        event_types=types,
+        categories=categories,
+        columns=(bought.columns | acted.columns) & {*TRANSACTIONS.optional, *INTERACTIONS.optional},
+        contents=sum(found[1:], start=found[0]),
+        dropped={name: counted for name, counted in dropped.items() if counted},
+    )
+
+
+def contents(columns: Mapping[str, npt.NDArray[Any]], *, n_types: int, n_categories: int) -> Contents:
+    """Return what a sorted bucket holds."""
+    found = Contents(
+        rows=np.zeros(1 + n_types, dtype=np.int64),
+        customers=np.zeros(1 + n_types, dtype=np.int64),
+        first=np.full(1 + n_types, np.iinfo(np.int64).max),
+        last=np.full(1 + n_types, np.iinfo(np.int64).min),
+        category_first=np.full(n_categories, np.iinfo(np.int64).max),
+    )
+    arrays = (found.rows, found.customers, found.first, found.last)
+    nothing = np.zeros(len(columns["t_timestamp"]), dtype=np.int16)
+    compiled(_count)(columns["t_offsets"], columns["t_timestamp"], nothing, 0, *arrays)
+    if "t_category" in columns:
+        given = columns["t_category"] >= 0
+        np.minimum.at(found.category_first, columns["t_category"][given], columns["t_timestamp"][given])
+    types = columns.get("i_event_type", np.zeros(0, dtype=np.int16))
+    compiled(_count)(columns["i_offsets"], columns["i_timestamp"], types, 1, *arrays)
+    return found
+
+
+def _count(offsets: Any, time: Any, kind: Any, shift: int, rows: Any, customers: Any, first: Any, last: Any) -> None:
+    seen = np.full(len(rows), -1)
+    for customer in range(len(offsets) - 1):
+        for row in range(offsets[customer], offsets[customer + 1]):
+            at = kind[row] + shift
+            rows[at] += 1
+            first[at], last[at] = min(first[at], time[row]), max(last[at], time[row])
+            if seen[at] != customer:
+                seen[at] = customer
+                customers[at] += 1

@@ -1,0 +1,1 @@
+"""From batches of rows in any order to buckets of customers, each sorted, within bounded memory."""

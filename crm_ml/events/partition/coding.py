@@ -1,0 +1,99 @@
+"""Which customer each row of a bucket is of: a code per distinct identifier, exact where hashes collide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crm_ml.compiled import callable_within_loops, compiled
+from crm_ml.events.partition.hashing import mixed
+from crm_ml.events.partition.scatter import Rows
+
+__all__ = ["customer_codes"]
+
+Code = npt.NDArray[np.int32]
+
+
+def customer_codes(tables: list[Rows]) -> tuple[pa.Array, list[Code]]:
+    """Return the customers of a bucket in order of their text, and each row's position among them.
+
+    Parameters
+    ----------
+    tables : the bucket's rows of each table, all with integers or all with texts as identifiers.
+    """
+    filled = [rows for rows in tables if len(rows)]
+    keys = np.concatenate([np.zeros(0, np.int64), *(rows.columns["customer"] for rows in filled)])
+    lengths = np.concatenate([np.zeros(0, np.int32), *(rows.texts[0] for rows in filled if rows.texts)])
+    content = np.concatenate([np.zeros(0, np.uint8), *(rows.texts[1] for rows in filled if rows.texts)])
+    begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    codes: Code = np.empty(len(keys), dtype=np.int32)
+    firsts = np.empty(len(keys), dtype=np.int64)
+    callable_within_loops(mixed, inlined=True)
+    count = compiled(_code)(keys.view(np.uint64), begins, content, codes, firsts)
+    firsts = firsts[:count]
+    texts = _texts(begins, content, firsts) if len(content) else pa.array(keys[firsts]).cast(pa.string())
+    in_order = pc.sort_indices(texts).to_numpy()
+    rank = np.empty(count, dtype=np.int32)
+    rank[in_order] = np.arange(count, dtype=np.int32)
+    return texts.take(pa.array(in_order)), np.split(rank[codes], np.cumsum([len(rows) for rows in tables])[:-1])
+
+
+def _texts(begins: Any, content: Any, rows: Any) -> pa.Array:
+    """Return the texts of some rows."""
+    ends = np.concatenate([[0], np.cumsum(begins[rows + 1] - begins[rows])])
+    taken = np.empty(ends[-1], dtype=np.uint8)
+    compiled(_take_bytes)(begins, content, rows, taken)
+    return pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(ends), pa.py_buffer(taken)).cast(pa.string())
+
+
+def _take_bytes(begins: Any, content: Any, rows: Any, taken: Any) -> None:
+    at = 0
+    for row in rows:
+        for byte in range(begins[row], begins[row + 1]):
+            taken[at] = content[byte]
+            at += 1
+
+
+def _code(keys: Any, begins: Any, content: Any, codes: Any, firsts: Any) -> int:
+    """Give the distinct identifiers numbers as they come, by open addressing; note the first row of each."""
+    mask = np.uint64(4095)
+    slots = np.full(4096, -1, dtype=np.int32)
+    count = 0
+    for row in range(len(keys)):
+        slot = np.int64(mixed(keys[row]) & mask)
+        while True:
+            code = slots[slot]
+            if code < 0:
+                break
+            first = firsts[code]
+            if keys[first] == keys[row]:
+                if len(content) == 0:
+                    break
+                length = begins[row + 1] - begins[row]
+                same = begins[first + 1] - begins[first] == length
+                at = 0
+                while same and at < length:
+                    same = content[begins[first] + at] == content[begins[row] + at]
+                    at += 1
+                if same:
+                    break
+            slot = (slot + 1) & np.int64(mask)
+        if code < 0:
+            code = np.int32(count)
+            slots[slot] = code
+            firsts[count] = row
+            count += 1
+            if 2 * count > len(slots):
+                mask = np.uint64(2 * len(slots) - 1)
+                slots = np.full(2 * len(slots), -1, dtype=np.int32)
+                for known in range(count):
+                    slot = np.int64(mixed(keys[firsts[known]]) & mask)
+                    while slots[slot] >= 0:
+                        slot = (slot + 1) & np.int64(mask)
+                    slots[slot] = np.int32(known)
+        codes[row] = code
+    return count

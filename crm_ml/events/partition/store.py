@@ -1,0 +1,44 @@
+"""The sorted buckets of a log, in memory up to a limit and past it in files, or all in a folder of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Store"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Store:
+    """Named arrays of each bucket, every bucket written once and whole.
+
+    Parameters
+    ----------
+    folder : where files lie.
+    limit : bytes held in memory.
+    """
+
+    def __init__(self, folder: str | Path, *, limit: int) -> None:
+        self._folder = Path(folder)
+        self._left = limit
+        self._held: dict[int, Arrays] = {}
+
+    def put(self, number: int, arrays: Arrays) -> None:
+        """Keep a bucket."""
+        self._left -= sum(array.nbytes for array in arrays.values())
+        if self._left >= 0:
+            self._held[number] = arrays
+        else:
+            np.savez(self._path(number), **arrays)  # type: ignore[arg-type]  # taken for its flag
+
+    def get(self, number: int) -> Arrays:
+        """Return a bucket, whose arrays may be read from a file when they are asked for."""
+        return self._held[number] if number in self._held else np.load(self._path(number), allow_pickle=False)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"bucket_{number}.npz"

@@ -1,0 +1,113 @@
+"""One pass over a source: every batch of rows judged by the contract and handed on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from crm_ml.errors import SchemaError, rows_break_rule
+from crm_ml.events.contract import Table, rules
+from crm_ml.events.sources import unreadable
+
+__all__ = ["scan"]
+
+BATCH_ROWS = 1 << 20
+
+
+@dataclass
+class _Judgement:
+    """How many rows there were, how many broke each rule, and the first ones that did."""
+
+    n_rules: int
+    total: int = 0
+    broken: npt.NDArray[np.int64] = field(init=False)
+    first_rows: list[list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.broken = np.zeros(self.n_rules + 1, dtype=np.int64)
+        self.first_rows = [[] for _ in range(self.n_rules + 1)]
+
+    def count(self, broken: npt.NDArray[np.int8]) -> None:
+        """Take note of a batch, which comes after all before it."""
+        if broken.any():
+            self.broken += np.bincount(broken, minlength=self.n_rules + 1)
+            for rule in np.unique(broken[broken > 0]):
+                rows = self.first_rows[rule]
+                rows += (self.total + np.flatnonzero(broken == rule)[: 3 - len(rows)]).tolist()
+        self.total += len(broken)
+
+    def result(self, table: Table, *, drop: bool) -> dict[str, int]:
+        """Return the rules broken, with the number of rows; raise SchemaError unless those may be dropped."""
+        told = [(rule, int(self.broken[n]), self.first_rows[n]) for n, rule in enumerate(rules(table), start=1)]
+        counted = {rule: count for rule, count, _ in told if count}
+        if counted and not drop:
+            rule, count, rows = next(entry for entry in told if entry[1])
+            remedy = 'Drop them, or pass on_invalid="drop" to have them dropped and counted.'
+            raise SchemaError(
+                rows_break_rule(rule, broken=count, total=self.total, rows=rows, what=table.name, remedy=remedy)
+            )
+        return counted
+
+
+def scan(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    table: Table,
+    *,
+    take: Callable[[int, pa.RecordBatch], None],
+    drop: bool,
+    threads: int,
+) -> dict[str, int]:
+    """Read a query that `crm_ml.events.contract.selection` made, once, and hand its valid rows on.
+
+    Parameters
+    ----------
+    take : called with the number of each batch and the batch without the column ``broken``, from several
+        threads at a time. After an invalid row that may not be dropped it is called no more.
+    drop : whether invalid rows are left out and counted; otherwise they raise SchemaError.
+
+    Returns
+    -------
+    dict
+        Rule to number of rows that break it.
+    """
+    judgement = _Judgement(len(rules(table)))
+    lock, numbers = threading.Lock(), iter(range(1 << 62))
+
+    def work(reader: pa.RecordBatchReader) -> None:
+        while True:
+            with lock:
+                batch = next(reader, None)
+                if batch is None:
+                    return
+                number = next(numbers)
+                broken = batch.column("broken").to_numpy(zero_copy_only=False)
+                judgement.count(broken)
+                may_go_on = drop or not judgement.broken.any()
+            if may_go_on:
+                rows = batch.drop_columns(["broken"])
+                take(number, rows.filter(pa.array(broken == 0)) if broken.any() else rows)
+
+    try:
+        reader = _reader(connection, query)
+        with ThreadPoolExecutor(threads) as pool:
+            for done in [pool.submit(work, reader) for _ in range(threads)]:
+                done.result()
+    except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException, pa.ArrowException) as error:
+        raise unreadable(table.name, error) from error
+    return judgement.result(table, drop=drop)
+
+
+def _reader(connection: duckdb.DuckDBPyConnection, query: str) -> pa.RecordBatchReader:
+    if hasattr(duckdb.DuckDBPyRelation, "to_arrow_reader"):
+        return connection.sql(query).to_arrow_reader(BATCH_ROWS)
+    older: Any = connection.execute(query)
+    return older.fetch_record_batch(BATCH_ROWS)

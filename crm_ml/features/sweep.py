@@ -1,0 +1,90 @@
+"""One sweep over a log's buckets: features, and labels if wanted, of every customer at every cutoff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from crm_ml.events.bucket import Bucket
+from crm_ml.events.clock import stamp
+from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.stretch import population_gap_days
+from crm_ml.features.feature_set import Features, FeatureSet
+from crm_ml.features.history import NEVER, History
+from crm_ml.features.labels import labels_after
+from crm_ml.features.ragged import Float, Int
+
+__all__ = ["Part", "Sweep"]
+
+ROWS_PER_PART = 120_000
+"""Customers times cutoffs that are worked on at a time by one thread."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a panel, in order of cutoff.
+
+    Attributes
+    ----------
+    customers : (m,) identifiers; in order within a cutoff.
+    positions : (m,) position of each row's cutoff.
+    columns : arrays of (m,), the features in order and then, if wanted, the labels.
+    """
+
+    customers: npt.NDArray[np.object_]
+    positions: Int
+    columns: dict[str, Float]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is built.
+
+    Attributes
+    ----------
+    cutoffs : (c,) microseconds, ascending.
+    gaps : (c,) the population's median gap in days as known at each.
+    features : settled on the log.
+    horizon : length of the label window in microseconds, 0 for no labels.
+    lookback : only customers who bought within so many microseconds before a cutoff; None for all who did.
+    """
+
+    cutoffs: Int
+    gaps: Float
+    features: FeatureSet
+    horizon: int
+    lookback: int | None
+
+    @classmethod
+    def of(
+        cls,
+        log: CustomerLog,
+        cutoffs: Sequence[int],
+        *,
+        features: Features,
+        horizon: int = 0,
+        lookback: int | None = None,
+    ) -> Self:
+        """Return the sweep with the features settled on a log, and the population's gaps."""
+        settled = FeatureSet.settle(features, log, first_cutoff=stamp(cutoffs[0]))
+        at = np.asarray(cutoffs, dtype=np.int64)
+        return cls(at, population_gap_days(log, at), settled, horizon, lookback)
+
+    def parts(self, log: CustomerLog) -> Iterator[Part]:
+        """Yield the rows of a log in parts, some customers at a time."""
+        at_most = max(1, ROWS_PER_PART // len(self.cutoffs))
+        return log.map(self._part, at_most=at_most, interactions=self.features.interaction_days > 0)
+
+    def _part(self, bucket: Bucket) -> Part:
+        history = History(bucket, self.cutoffs, self.gaps)
+        built = self.features.build(history)
+        if self.horizon:
+            built |= labels_after(history, horizon=self.horizon)
+        start = NEVER + 1 if self.lookback is None else (self.cutoffs - self.lookback)[:, None]
+        at, who = np.nonzero(history.last_purchase >= start)
+        row = at * len(history) + who
+        return Part(bucket.customer_id[who], at, {name: array.ravel()[row] for name, array in built.items()})
