@@ -144,9 +144,7 @@ class _Bought:
         return last, paid
 
 
-def _bought(
-    offsets: Int, time: Int, amount: Float, category: npt.NDArray[np.integer], *, n_categories: int
-) -> _Bought:
+def _bought(offsets: Int, time: Int, amount: Float, category: npt.NDArray[np.integer], *, n_categories: int) -> _Bought:
     rows = np.flatnonzero((category >= 0) & (amount >= 0))
     width = max(n_categories, 1)
     key = owner_of(offsets)[rows] * width + category[rows]
