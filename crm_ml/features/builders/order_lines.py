@@ -105,4 +105,5 @@ def ratio(numerator: Float, denominator: Float) -> Float:
     >>> ratio(np.array([1.0, 1.0, 0.0]), np.array([2.0, 0.0, 0.0])).tolist()
     [0.5, nan, nan]
     """
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+    quotient: Float = np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
+    return quotient
