@@ -218,6 +218,7 @@ def test_the_stated_reach_is_all_of_the_interactions_that_counts(builder: Any) -
     def with_event(time: int) -> Mapping[str, Any]:
         return builder.build(KnownPast([Customer([], [], [Event(time, "cart", 2.0)])]))
 
+    assert builder.interaction_days >= 0
     nothing = builder.build(KnownPast([Customer([], [], [])]))
     beyond = with_event(edge(builder.interaction_days, -1)) if builder.interaction_days < 1e6 else nothing
     for name, values in nothing.items():
@@ -297,6 +298,7 @@ def test_weights_changed_outside_change_no_builder() -> None:
         (Seasonality, {"window_days": 365}, "`window_days` must be at most 364, so that .* before the cutoff; got 365"),
         (Seasonality, {"window_days": 358, "tolerance_days": 7}, "`window_days` must be at most 357, .* got 358"),
         (Seasonality, {"window_days": 729, "years": (2,)}, "`window_days` must be at most 728, .* got 729"),
+        (Seasonality, {"window_days": 365, "years": (2, 1)}, "`window_days` must be at most 364, .* got 365"),
         (Seasonality, {"tolerance_days": -1}, "`tolerance_days` must be at least 0 and finite; got -1"),
         (Seasonality, {"tolerance_days": NAN}, "`tolerance_days` must be at least 0 and finite"),
         (Seasonality, {"years": ()}, r"`years` must hold whole numbers of at least 1; got \(\)"),
