@@ -18,7 +18,7 @@ from crm_ml.features.builders.basket import Basket, Discounts
 from crm_ml.features.builders.category import CategoryRFM
 from crm_ml.features.builders.event_counts import EventCount
 from crm_ml.features.builders.season import Seasonality
-from crm_ml.features.feature import builders_from_specs, specs
+from crm_ml.features.feature import from_spec, to_spec
 
 WEIGHTS = {"view": 1.0, "cart": 5.0, "complaint": -2.5}
 
@@ -229,7 +229,7 @@ def test_the_stated_reach_is_all_of_the_interactions_that_counts(builder: Any) -
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=str)
 def test_builders_survive_being_stored(builder: Any) -> None:
-    (again,) = builders_from_specs(json.loads(json.dumps(specs([builder]))))
+    again = from_spec(json.loads(json.dumps(to_spec(builder))))
     assert again == builder
     assert hash(again) == hash(builder)
     assert again.describe() == builder.describe()

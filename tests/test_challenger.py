@@ -81,7 +81,7 @@ def test_the_currency_does_not_matter(model, log):
 
 def test_a_stored_challenger_is_the_same_challenger(model, log, tmp_path):
     restored = load_bundle(save_bundle(model, tmp_path / "challenger", metadata={})).model
-    features = build_features(log, as_of=AS_OF, features=model.builders)
+    features = build_features(log, as_of=AS_OF, features=model.feature_set)
     pd.testing.assert_frame_equal(restored.predict(features), model.predict(features), check_exact=True)
     assert restored.to_files() == model.to_files()
     with pytest.raises(ModelError, match=r"`booster\.ubj` must be an XGBoost model"):

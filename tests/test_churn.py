@@ -127,7 +127,7 @@ def test_a_stored_model_is_the_same_model(model: ChurnModel, features: pd.DataFr
     again = ChurnModel.from_files(files)
     pd.testing.assert_frame_equal(again.predict(features), model.predict(features), check_exact=True)
     assert again.to_files() == files
-    assert again.builders == model.builders
+    assert again.feature_set == model.feature_set
     assert again.training_ == model.training_
     scored = again.forecast(log, as_of=AS_OF, horizon_days=30)
     assert scored.equals(model.predict(features)["churn_probability"])
@@ -171,7 +171,7 @@ def test_event_types_close_at_the_first_cutoff_and_stay_closed(model: ChurnModel
 
 def test_input_columns_are_those_of_the_builders(model: ChurnModel, features: pd.DataFrame) -> None:
     assert list(model.input_columns) == features.columns.tolist()
-    assert [f.name for b in model.builders for f in b.describe()] == list(model.input_columns)
+    assert [f.name for f in model.feature_set.documented] == list(model.input_columns)
 
 
 def test_an_unfitted_model_says_so() -> None:
@@ -179,7 +179,7 @@ def test_an_unfitted_model_says_so() -> None:
     calls = (
         lambda: model.predict(pd.DataFrame()),
         model.to_files,
-        lambda: model.builders,
+        lambda: model.feature_set,
         lambda: model.forecast(CustomerLog(SHOP.transactions), as_of=AS_OF, horizon_days=30),
     )
     for call in calls:

@@ -22,6 +22,7 @@ from crm_ml.features import (
     DEFAULT_FEATURES,
     RFM,
     Feature,
+    FeatureSet,
     InteractionDecline,
     IntervalStretch,
     Past,
@@ -31,7 +32,6 @@ from crm_ml.features import (
     catalogue,
     register_builder,
 )
-from crm_ml.features.feature import builders_from_specs, specs
 
 NAN = float("nan")
 CUTOFFS = ["2024-03-01", "2024-02-29", "2023-07-14 13:37:00", "1971-05-01", "2100-03-01"]
@@ -300,7 +300,7 @@ def test_every_column_is_documented_and_every_documented_column_is_built() -> No
     cutoff = pd.Timestamp("2024-03-01")
     log = CustomerLog(*awkward_shop(1, cutoff=cutoff, n_customers=40))
     for builders in (DEFAULT_FEATURES, [PurchaseSummary()], [InteractionDecline(window_days=7)]):
-        documented = catalogue(builders, log.event_types)
+        documented = catalogue(builders, log, as_of=cutoff)
         found = build_features(log, as_of=cutoff, features=builders)
         assert found.columns.tolist() == documented.index.tolist()
         assert (documented.loc[found.isna().any(), "missing"] != "never").all()
@@ -352,11 +352,11 @@ class Odd:
 @pytest.mark.parametrize(
     ("builders", "message"),
     [
-        ([Odd(("x",), ("y",))], r"Odd\.build must return an array of length 2 for each of \['x'\]; got \{'y'"),
-        ([Odd(("x",), ("x", "y"))], r"Odd\.build must return an array"),
-        ([Odd(("x", "y"), ("x",))], r"Odd\.build must return an array"),
-        ([Odd(("x",), ("x",), surplus=1)], r"length 2 for each of \['x'\]; got \{'x': \(3,\)\}"),
-        ([Odd(("x",), ("x",)), Odd(("x",), ("x",))], r"Feature names must be unique\. Built twice: \['x'\]"),
+        ([Odd(("x",), ("y",))], r"Odd must build an array of shape \(2,\) for each of \['x'\]; got \{'y'"),
+        ([Odd(("x",), ("x", "y"))], r"Odd must build an array"),
+        ([Odd(("x", "y"), ("x",))], r"Odd must build an array"),
+        ([Odd(("x",), ("x",), surplus=1)], r"shape \(2,\) for each of \['x'\]; got \{'x': \(3,\)\}"),
+        ([Odd(("x",), ("x",)), Odd(("x",), ("x",), surplus=1)], r"Feature names must be unique\. Built twice: \['x'\]"),
         ([RFM(windows_days=(30, 30))], r"Built twice: \['orders_30d', 'spend_30d'\]"),
         ([Odd(("churned",), ("churned",))], r"must leave a panel's own columns free\. Taken: \['churned'\]"),
         ([Odd(("cutoff",), ("cutoff",))], r"must leave a panel's own columns free\. Taken: \['cutoff'\]"),
@@ -374,12 +374,13 @@ def test_an_event_type_that_the_log_lacks_is_told() -> None:
 
 def test_builders_survive_being_stored() -> None:
     given = (RFM(windows_days=(7,)), IntervalStretch(2, 1.5), InteractionDecline(event_types=("view",)), Weekend(2.0))
-    assert builders_from_specs(json.loads(json.dumps(specs(given)))) == given
+    stored = FeatureSet(given, ("recency_days",))
+    assert FeatureSet.from_dict(json.loads(json.dumps(stored.to_dict()))) == stored
 
 
 def test_a_builder_nobody_registered_is_told() -> None:
     with pytest.raises(ModelError, match=r"need the builder 'Odd', which is not registered here\. Registered: \["):
-        builders_from_specs(specs([Odd(("x",), ("x",))]))
+        FeatureSet.from_dict(FeatureSet((Odd(("x",), ("x",)),), ("x",)).to_dict())
 
 
 def test_features_stream_bucket_by_bucket() -> None:

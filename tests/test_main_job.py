@@ -110,7 +110,7 @@ def test_a_model_of_the_other_kind_is_refused(job, log):
 
 
 def test_a_stranger_loads_the_champions(job, log, folder, tmp_path):
-    features = crm_ml.build_features(log, as_of=AS_OF, features=job.trained.churn.builders).head(20)
+    features = crm_ml.build_features(log, as_of=AS_OF, features=job.trained.churn.feature_set).head(20)
     features.to_parquet(tmp_path / "features.parquet")
     program = (
         "import mlflow, pandas as pd\n"

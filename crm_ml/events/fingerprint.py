@@ -44,8 +44,9 @@ def digest(arrangement: Arrangement, number: int, end: int) -> tuple[int, int, i
 
 def _named(codes: npt.NDArray[Any], names: tuple[str, ...]) -> Hashes:
     """Return the hash of each code's name; 0 for code −1."""
-    known: Hashes = np.append(hash_texts(pa.array(names, type=pa.string())), np.uint64(0))
-    return known[codes]
+    known = np.append(hash_texts(pa.array(names, type=pa.string())), np.uint64(0))
+    hashes: Hashes = known[codes]
+    return hashes
 
 
 def _bits(values: npt.NDArray[Any]) -> Hashes:

@@ -1,7 +1,11 @@
 """Features as of a cutoff, labels after it, and panels of both."""
 
+from crm_ml.features.builders.basket import Basket, Discounts
+from crm_ml.features.builders.category import CategoryRFM
 from crm_ml.features.builders.decline import InteractionDecline
+from crm_ml.features.builders.event_counts import EventCount
 from crm_ml.features.builders.rfm import RFM, PurchaseRegularity, PurchaseSummary
+from crm_ml.features.builders.season import Seasonality
 from crm_ml.features.builders.stretch import IntervalStretch
 from crm_ml.features.feature import Feature, FeatureBuilder, SweepingBuilder, register_builder
 from crm_ml.features.feature_set import DEFAULT_FEATURES, GROUPS, FeatureSet, catalogue
@@ -16,6 +20,10 @@ __all__ = [
     "GROUPS",
     "LABEL_COLUMNS",
     "RFM",
+    "Basket",
+    "CategoryRFM",
+    "Discounts",
+    "EventCount",
     "Feature",
     "FeatureBuilder",
     "FeatureSet",
@@ -25,6 +33,7 @@ __all__ = [
     "Past",
     "PurchaseRegularity",
     "PurchaseSummary",
+    "Seasonality",
     "SweepingBuilder",
     "build_features",
     "build_panel",

@@ -13,8 +13,11 @@ import pandas as pd
 from crm_ml.errors import SchemaError, missing_column
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.basket import Basket, Discounts
+from crm_ml.features.builders.category import CategoryRFM
 from crm_ml.features.builders.decline import InteractionDecline
 from crm_ml.features.builders.rfm import RFM
+from crm_ml.features.builders.season import Seasonality
 from crm_ml.features.builders.stretch import IntervalStretch
 from crm_ml.features.feature import Builder, Feature, build, from_spec, to_spec
 from crm_ml.features.history import History
@@ -29,6 +32,10 @@ GROUPS: Mapping[str, Builder] = {
     "rfm": RFM(),
     "interval": IntervalStretch(),
     "interactions": InteractionDecline(),
+    "season": Seasonality(),
+    "category": CategoryRFM(),
+    "basket": Basket(),
+    "discount": Discounts(),
 }
 """The builders of the library by the name of their group; "all" names all of them."""
 

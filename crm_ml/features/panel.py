@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,16 +109,16 @@ def build_panel(
     if not parts:
         raise nobody_eligible(sweep)
     customers = pa.chunked_array([pa.array(part.customers, type=pa.string()) for part in parts]).dictionary_encode()
-    codes = customers.combine_chunks()
-    in_order = pc.sort_indices(codes.dictionary)
+    coded = customers.combine_chunks()
+    in_order = pc.sort_indices(coded.dictionary)
     rank = np.empty(len(in_order), dtype=np.int64)
     rank[in_order.to_numpy()] = np.arange(len(in_order))
-    who, at = rank[codes.indices.to_numpy()], np.concatenate([part.positions for part in parts])
+    who, at = rank[coded.indices.to_numpy()], np.concatenate([part.positions for part in parts])
     order = np.argsort(at * len(rank) + who)
-    names = pd.Index(codes.dictionary.take(in_order).to_numpy(zero_copy_only=False), dtype="str")
-    index = pd.MultiIndex(
-        levels=[names, stamps(sweep.cutoffs)], codes=[who[order], at[order]], names=["customer_id", "cutoff"]
-    )
+    names = pd.Index(coded.dictionary.take(in_order).to_numpy(zero_copy_only=False), dtype="str")
+    levels: Any = [names, stamps(sweep.cutoffs)]
+    codes: Any = [who[order], at[order]]
+    index = pd.MultiIndex(levels, codes, names=["customer_id", "cutoff"])
     columns = {name: np.concatenate([part.columns[name] for part in parts])[order] for name in parts[0].columns}
     label_end = stamps(sweep.cutoffs + sweep.horizon)[at[order]]
     panel = pd.DataFrame(columns | {"horizon_days": sweep.horizon / DAY, "label_end": label_end}, index=index)
