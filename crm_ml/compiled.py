@@ -12,7 +12,9 @@ _SUMMED = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @cache
-def compiled(loop: Callable[..., Any], *, sums: bool = False) -> Callable[..., Any]:
+def compiled(
+    loop: Callable[..., Any], *, sums: bool = False, calls: tuple[Callable[..., Any], ...] = ()
+) -> Callable[..., Any]:
     """Return a loop as machine code, kept on disk beside its source where that can be written.
 
     Arithmetic stays IEEE's: no operation is fused or reordered. The interpreter's lock is let go while it runs.
@@ -20,10 +22,11 @@ def compiled(loop: Callable[..., Any], *, sums: bool = False) -> Callable[..., A
     Parameters
     ----------
     loop : callable
-        Written in the part of Python that numba compiles; what it calls is made known by
-        `callable_within_loops`.
+        Written in the part of Python that numba compiles.
     sums : bool, default False
         Whether the loop's own operations may be fused and reordered.
+    calls : tuple of callable
+        Functions that the loop calls, which become part of it.
 
     Arrays should be what they always are, contiguous and writeable, as each new kind is compiled anew.
 
@@ -37,6 +40,8 @@ def compiled(loop: Callable[..., Any], *, sums: bool = False) -> Callable[..., A
     """
     from numba import njit
 
+    for function in calls:
+        callable_within_loops(function, inlined=True)
     # a check for division by zero would keep loops from being vectorised
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": _SUMMED if sums else False}
     try:

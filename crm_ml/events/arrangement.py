@@ -68,6 +68,7 @@ class Arrangement:
     columns : the optional columns that were given.
     contents : what is in it.
     dropped : for each table the rules broken and the number of rows left out.
+    half_lives_days : of the interactions that are folded, if any.
     """
 
     store: Store
@@ -77,6 +78,7 @@ class Arrangement:
     columns: frozenset[str]
     contents: Contents
     dropped: dict[str, dict[str, int]]
+    half_lives_days: tuple[float, ...] = ()
 
 
 def arrange(

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from crm_ml.compiled import compiled
+from crm_ml.events.partition.coding import stored_customers
 
-__all__ = ["Bucket", "Interactions", "Lines", "Transactions", "customers_of", "make_bucket", "merge_lines"]
+__all__ = ["Bucket", "Folded", "Interactions", "Lines", "Transactions", "make_bucket", "merge_lines"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -96,6 +96,22 @@ class Interactions(_Events):
 
 
 @dataclass(frozen=True)
+class Folded(_Events):
+    """What is left of interactions that are no longer kept one by one: per customer and event type the last.
+
+    Attributes
+    ----------
+    offsets : (n + 1,) int64, customer i owns rows offsets[i]:offsets[i + 1].
+    time : (m,) int64, microseconds since 1970 UTC of the type's last event that was folded.
+    event_type : (m,) int16, position in the bucket's `event_types`.
+    decayed : (m, h) float64, Σ 2^(−days before that moment / half-life), for each of the `half_lives_days`.
+    """
+
+    event_type: npt.NDArray[np.int16]
+    decayed: Float
+
+
+@dataclass(frozen=True)
 class Bucket:
     """All events of some customers.
 
@@ -105,6 +121,8 @@ class Bucket:
     event_types : names that `interactions.event_type` points to; the same in every bucket of a log.
     categories : names that `lines.category` points to; the same in every bucket of a log.
     columns : the optional columns that the log was given.
+    folded : interactions before those held; none of them unless the log is that of a `FeatureState`.
+    half_lives_days : of the folded interactions.
     """
 
     customer_id: npt.NDArray[np.object_]
@@ -114,6 +132,8 @@ class Bucket:
     lines: Lines
     transactions: Transactions
     interactions: Interactions
+    folded: Folded
+    half_lives_days: tuple[float, ...]
 
     def between(self, start: int | None, end: int) -> Bucket:
         """Return the bucket with only the events in ``start <= time < end``, for the same customers."""
@@ -136,6 +156,7 @@ class Bucket:
             lines=self.lines.of_customers(begin, end),
             transactions=self.transactions.of_customers(begin, end),
             interactions=self.interactions.of_customers(begin, end),
+            folded=self.folded.of_customers(begin, end),
         )
 
 
@@ -145,6 +166,7 @@ def make_bucket(
     event_types: tuple[str, ...],
     categories: tuple[str, ...],
     columns: frozenset[str],
+    half_lives_days: tuple[float, ...],
     keep_returns: bool,
     interactions: bool,
 ) -> Bucket:
@@ -157,7 +179,7 @@ def make_bucket(
     keep_returns : whether money given back is netted; otherwise rows below zero are left out.
     interactions : whether interactions are wanted; without them none is read.
     """
-    customers = customers_of(stored).to_numpy(zero_copy_only=False)
+    customers = stored_customers(stored).to_numpy(zero_copy_only=False)
     offsets, time, amount = (stored[f"t_{name}"] for name in ("offsets", "timestamp", "amount"))
     details = (stored.get(f"t_{name}") for name in ("category", "quantity", "discount"))
     lines = Lines(offsets, time, amount, *details)
@@ -165,9 +187,8 @@ def make_bucket(
         orders = merge_lines(offsets, time, amount, stored["t_order_id"])
     else:
         orders = Transactions(offsets, time, amount, amount >= 0)
-    acts: Mapping[str, npt.NDArray[Any]] = (
-        stored if interactions else {"i_offsets": np.zeros(len(customers) + 1, dtype=np.int64)}
-    )
+    nobody = {"i_offsets": np.zeros(len(customers) + 1, dtype=np.int64)}
+    acts: Mapping[str, npt.NDArray[Any]] = stored if interactions else nobody
     times = acts.get("i_timestamp", np.zeros(0, dtype=np.int64))
     types: npt.NDArray[Any] = acts.get("i_event_type", np.zeros(0, dtype=np.int16))
     return Bucket(
@@ -178,18 +199,16 @@ def make_bucket(
         lines=lines if keep_returns else lines.where(amount >= 0),
         transactions=orders if keep_returns else orders.where(orders.amount >= 0),
         interactions=Interactions(
-            offsets=acts["i_offsets"],
-            time=times,
-            event_type=types,
-            value=acts.get("i_value", np.broadcast_to(np.nan, times.shape)),
+            acts["i_offsets"], times, types, acts.get("i_value", np.broadcast_to(np.nan, times.shape))
         ),
+        folded=Folded(
+            acts.get("f_offsets", nobody["i_offsets"]),
+            acts.get("f_timestamp", np.zeros(0, dtype=np.int64)),
+            acts.get("f_event_type", types[:0]),
+            acts.get("f_decayed", np.zeros((0, len(half_lives_days)))),
+        ),
+        half_lives_days=half_lives_days,
     )
-
-
-def customers_of(stored: Mapping[str, npt.NDArray[Any]]) -> pa.StringArray:
-    """Return the customers of a stored bucket."""
-    begins = stored["customer_begins"]
-    return pa.StringArray.from_buffers(len(begins) - 1, pa.py_buffer(begins), pa.py_buffer(stored["customer_bytes"]))
 
 
 def merge_lines(offsets: Int, time: Int, amount: Float, order: npt.NDArray[np.uint64]) -> Transactions:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from crm_ml.events.arrangement import Arrangement
-from crm_ml.events.bucket import customers_of
+from crm_ml.events.partition.arrange import ABSENT
+from crm_ml.events.partition.coding import stored_customers
 from crm_ml.events.partition.hashing import Hashes, hash_texts, mixed
 
 __all__ = ["digest"]
@@ -23,19 +24,19 @@ def digest(arrangement: Arrangement, number: int, end: int) -> tuple[int, int, i
     end : microseconds.
     """
     stored = arrangement.store.get(number)
-    customers = hash_texts(customers_of(stored))
+    customers = hash_texts(stored_customers(stored))
     names = {"event_type": arrangement.event_types, "category": arrangement.categories}
     counted, total = [], 0
     for table, columns in (
-        ("t", {"amount": 0.0, "order_id": 0, "category": -1, "quantity": np.nan, "discount": np.nan}),
-        ("i", {"event_type": -1, "value": np.nan}),
+        ("t", ("amount", "order_id", "category", "quantity", "discount")),
+        ("i", ("event_type", "value")),
     ):
         time, offsets = stored[f"{table}_timestamp"], stored[f"{table}_offsets"]
         early = time < end
         hashes = mixed(np.repeat(customers, np.diff(offsets))[early] ^ np.uint64(ord(table)))
         hashes = mixed(hashes ^ time[early].view(np.uint64))
-        for column, absent in columns.items():
-            values = stored.get(f"{table}_{column}", np.full(len(time), absent))[early]
+        for column in columns:
+            values = stored.get(f"{table}_{column}", np.full(len(time), ABSENT.get(column)))[early]
             hashes = mixed(hashes ^ (_named(values, names[column]) if column in names else _bits(values)))
         counted.append(int(early.sum()))
         total += int(hashes.sum(dtype=np.uint64))

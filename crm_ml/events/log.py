@@ -151,6 +151,7 @@ class CustomerLog:
                 event_types=held.event_types,
                 categories=held.categories,
                 columns=held.columns,
+                half_lives_days=held.half_lives_days,
                 keep_returns=self.returns == "net",
                 interactions=interactions,
             )

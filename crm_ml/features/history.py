@@ -10,13 +10,11 @@ import numpy as np
 
 from crm_ml.compiled import compiled
 from crm_ml.events.bucket import Bucket
+from crm_ml.features.decay import NEVER
 from crm_ml.features.past import Past, PurchaseDays, purchase_days
 from crm_ml.features.ragged import Float, Int
 
-__all__ = ["NEVER", "History"]
-
-NEVER = np.iinfo(np.int64).min
-"""Stands for a moment that has not come."""
+__all__ = ["History"]
 
 
 @dataclass(frozen=True)

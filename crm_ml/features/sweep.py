@@ -13,8 +13,9 @@ from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import stamp
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.stretch import population_gap_days
+from crm_ml.features.decay import NEVER
 from crm_ml.features.feature_set import Features, FeatureSet
-from crm_ml.features.history import NEVER, History
+from crm_ml.features.history import History
 from crm_ml.features.labels import labels_after
 from crm_ml.features.ragged import Float, Int
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from crm_ml.compiled import compiled
-from crm_ml.events.partition.coding import customer_codes
+from crm_ml.events.partition.coding import customer_codes, in_text_order, stored_customers
 from crm_ml.events.partition.hashing import text_parts
 from crm_ml.events.partition.scatter import Rows
 
-__all__ = ["arranged", "sorted_rows"]
+__all__ = ["ABSENT", "Columns", "arranged", "merged", "sorted_rows"]
 
 Int = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -21,7 +22,18 @@ Columns = dict[str, npt.NDArray[Any]]
 _TIES = {
     "t": ("order_id", "amount", "category", "quantity", "discount"),
     "i": ("event_type", "value"),
+    "f": ("event_type",),
 }
+
+
+ABSENT: Mapping[str, Any] = {
+    "order_id": np.uint64(0),
+    "category": np.int32(-1),
+    "quantity": np.nan,
+    "discount": np.nan,
+    "value": np.nan,
+}
+"""What a column that a table lacks would hold."""
 
 
 def arranged(transactions: Rows, interactions: Rows) -> Columns:
@@ -35,6 +47,44 @@ def arranged(transactions: Rows, interactions: Rows) -> Columns:
         ordered = sorted_rows(owner, columns, n_customers=len(customers), ties=_TIES[table])
         made |= {f"{table}_{name}": column for name, column in ordered.items()}
     return made
+
+
+def merged(parts: Sequence[Columns]) -> Columns:
+    """Return the rows of several sorted buckets in one, as if they had come together.
+
+    Parameters
+    ----------
+    parts : as `arranged` returns them, earlier rows first, codes of event types and categories alike; besides
+        the tables ``t`` and ``i`` they may have a table ``f``.
+    """
+    coded = pa.concat_arrays([stored_customers(part) for part in parts]).dictionary_encode()
+    customers, rank = in_text_order(coded.dictionary)
+    places = rank[coded.indices.to_numpy()]
+    ends = np.cumsum([len(part["customer_begins"]) - 1 for part in parts])
+    begins, content = text_parts(customers)
+    made: Columns = {"customer_begins": begins.astype(np.int32), "customer_bytes": content[: begins[-1]]}
+    for table, ties in _TIES.items():
+        with_table = [
+            (part, own)
+            for part, own in zip(parts, np.split(places, ends[:-1]), strict=True)
+            if f"{table}_offsets" in part
+        ]
+        names = sorted({name for part, _ in with_table for name in part if name.startswith(f"{table}_")})
+        columns = {
+            name[2:]: np.concatenate([_column(part, name) for part, _ in with_table])
+            for name in names
+            if name != f"{table}_offsets"
+        }
+        if names:
+            owner = np.concatenate([np.repeat(own, np.diff(part[f"{table}_offsets"])) for part, own in with_table])
+            ordered = sorted_rows(owner, columns, n_customers=len(customers), ties=ties)
+            made |= {f"{table}_{name}": column for name, column in ordered.items()}
+    return made
+
+
+def _column(part: Columns, name: str) -> npt.NDArray[Any]:
+    rows = len(part[f"{name[0]}_timestamp"])
+    return part[name] if name in part else np.full(rows, ABSENT[name[2:]])
 
 
 def sorted_rows(owner: npt.NDArray[np.int32], columns: Columns, *, n_customers: int, ties: Sequence[str]) -> Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from crm_ml.compiled import callable_within_loops, compiled
+from crm_ml.compiled import compiled
 from crm_ml.events.partition.hashing import mixed
 from crm_ml.events.partition.scatter import Rows
 
-__all__ = ["customer_codes"]
+__all__ = ["customer_codes", "in_text_order", "stored_customers"]
 
 Code = npt.NDArray[np.int32]
 
@@ -32,14 +33,25 @@ def customer_codes(tables: list[Rows]) -> tuple[pa.Array, list[Code]]:
     begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     codes: Code = np.empty(len(keys), dtype=np.int32)
     firsts = np.empty(len(keys), dtype=np.int64)
-    callable_within_loops(mixed, inlined=True)
-    count = compiled(_code)(keys.view(np.uint64), begins, content, codes, firsts)
+    count = compiled(_code, calls=(mixed,))(keys.view(np.uint64), begins, content, codes, firsts)
     firsts = firsts[:count]
     texts = _texts(begins, content, firsts) if len(content) else pa.array(keys[firsts]).cast(pa.string())
-    in_order = pc.sort_indices(texts).to_numpy()
-    rank = np.empty(count, dtype=np.int32)
-    rank[in_order] = np.arange(count, dtype=np.int32)
-    return texts.take(pa.array(in_order)), np.split(rank[codes], np.cumsum([len(rows) for rows in tables])[:-1])
+    texts, rank = in_text_order(texts)
+    return texts, np.split(rank[codes], np.cumsum([len(rows) for rows in tables])[:-1])
+
+
+def in_text_order(texts: pa.Array) -> tuple[pa.Array, Code]:
+    """Return distinct texts in order, and the place that each took."""
+    order = pc.sort_indices(texts)
+    rank = np.empty(len(texts), dtype=np.int32)
+    rank[order.to_numpy()] = np.arange(len(texts), dtype=np.int32)
+    return texts.take(order), rank
+
+
+def stored_customers(stored: Mapping[str, npt.NDArray[Any]]) -> pa.StringArray:
+    """Return the customers of a stored bucket."""
+    begins = stored["customer_begins"]
+    return pa.StringArray.from_buffers(len(begins) - 1, pa.py_buffer(begins), pa.py_buffer(stored["customer_bytes"]))
 
 
 def _texts(begins: Any, content: Any, rows: Any) -> pa.Array:

@@ -6,14 +6,13 @@ in Stafford's variant 13. Equal text gives equal hashes; whoever needs to be sur
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from crm_ml.compiled import callable_within_loops, compiled
+from crm_ml.compiled import compiled
 
 __all__ = ["Hashes", "hash_integers", "hash_texts", "mixed", "text_parts"]
 
@@ -39,12 +38,11 @@ def hash_texts(texts: pa.Array) -> Hashes:
     >>> hash_texts(pa.array(["ann", None]))[1] == 0
     True
     """
-    _register()
     begins, content = text_parts(texts)
     words = np.zeros(len(content) // 8 + 2, dtype=np.uint64)
     words.view(np.uint8)[: len(content)] = content
     hashes: Hashes = np.empty(len(texts), dtype=np.uint64)
-    compiled(_hash_texts)(begins, words, hashes)
+    compiled(_hash_texts, calls=(mixed,))(begins, words, hashes)
     if texts.null_count:
         hashes[texts.is_null().to_numpy(zero_copy_only=False)] = 0
     return hashes
@@ -56,9 +54,8 @@ def hash_integers(values: npt.NDArray[np.int64]) -> Hashes:
     >>> hash_integers(np.array([-17]))[0] == hash_texts(pa.array(["-17"]))[0]
     True
     """
-    _register()
     hashes: Hashes = np.empty(len(values), dtype=np.uint64)
-    compiled(_hash_integers)(values, hashes)
+    compiled(_hash_integers, calls=(mixed,))(values, hashes)
     return hashes
 
 
@@ -68,11 +65,6 @@ def text_parts(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.u
     begins = np.frombuffer(places, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     held = np.zeros(0, dtype=np.uint8) if content is None else np.frombuffer(content, dtype=np.uint8)
     return begins, held
-
-
-@cache
-def _register() -> None:
-    callable_within_loops(mixed, inlined=True)
 
 
 def _hash_texts(begins: Any, words: Any, hashes: Any) -> None:

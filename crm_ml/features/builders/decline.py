@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
+from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY
+from crm_ml.features.decay import NEVER, decayed_since, with_event
 from crm_ml.features.feature import Feature, register_builder
-from crm_ml.features.history import NEVER, History
-from crm_ml.features.ragged import Float
+from crm_ml.features.history import History
+from crm_ml.features.ragged import Float, Int
 
 __all__ = ["InteractionDecline"]
 
@@ -32,17 +35,26 @@ class InteractionDecline:
     earlier_windows : number of windows before the recent one.
     half_life_days : half-life of the decayed count.
     event_types : the types to build for; None means those that had occurred by the first cutoff.
+    absent : what it means that the log has no event of a type: an error, or nothing to count.
     """
 
     window_days: int = 30
     earlier_windows: int = 3
     half_life_days: float = 30.0
     event_types: tuple[str, ...] | None = None
+    absent: Literal["error", "zero"] = "error"
 
     def __post_init__(self) -> None:
         for name in ("window_days", "earlier_windows", "half_life_days"):
             if not getattr(self, name) > 0:
                 raise SchemaError(out_of_range(name, getattr(self, name), "be above 0"))
+        if self.absent not in ("error", "zero"):
+            raise SchemaError(out_of_range("absent", self.absent, 'be "error" or "zero"'))
+
+    @property
+    def interaction_days(self) -> float:
+        """How far before the cutoff interactions are looked at one by one."""
+        return self.window_days * (1 + self.earlier_windows)
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
@@ -67,15 +79,15 @@ class InteractionDecline:
         """Return one array per feature, by cutoff and customer, for every event type."""
         present, wanted = history.bucket.event_types, self.event_types or ()
         absent = sorted(set(wanted) - set(present))
-        if absent:
+        if absent and self.absent == "error":
             raise SchemaError(
                 f"The log must hold the event types the features were made for. Absent: {absent}; "
-                f"present: {list(present)}.\nAdd them, or train again without them."
+                f'present: {list(present)}.\nAdd them, train again without them, or choose absent="zero".'
             )
         places = np.array([wanted.index(name) if name in wanted else -1 for name in present], dtype=np.int64)
         columns = np.empty((4 * len(wanted), *history.shape))
         acts = history.bucket.interactions
-        compiled(_sweep)(
+        compiled(_sweep, calls=(with_event, decayed_since))(
             acts.offsets,
             acts.time,
             acts.event_type,
@@ -84,9 +96,17 @@ class InteractionDecline:
             round(self.window_days * DAY),
             self.earlier_windows,
             float(self.half_life_days),
+            *self._folded(history.bucket),
             columns,
         )
         return dict(zip((feature.name for feature in self.describe()), columns, strict=True))
+
+    def _folded(self, bucket: Bucket) -> tuple[Int, Int, npt.NDArray[np.int16], Float]:
+        """Return what happened before the interactions held: customers, last moments, types and decayed counts."""
+        folded = bucket.folded
+        place = bucket.half_lives_days.index(self.half_life_days) if bucket.half_lives_days else 0
+        decayed = folded.decayed[:, place].copy() if bucket.half_lives_days else np.zeros(len(folded.time))
+        return folded.offsets, folded.time, folded.event_type, decayed
 
 
 def _sweep(
@@ -98,6 +118,10 @@ def _sweep(
     window: Any,
     earlier_windows: Any,
     half_life: Any,
+    folded_offsets: Any,
+    folded_time: Any,
+    folded_type: Any,
+    folded_decayed: Any,
     columns: Any,
 ) -> None:
     """Fold each customer's events up to every cutoff, and let two edges follow: the windows' ends in the past."""
@@ -108,14 +132,17 @@ def _sweep(
         end = offsets[customer + 1]
         row = near_edge = far_edge = offsets[customer]
         recent[:], earlier[:], decayed[:], last[:] = 0, 0, 0.0, NEVER
+        for fold in range(folded_offsets[customer], folded_offsets[customer + 1]):
+            place = places[folded_type[fold]]
+            if place >= 0:
+                decayed[place], last[place] = folded_decayed[fold], folded_time[fold]
         for at in range(len(cutoffs)):
             cutoff = cutoffs[at]
             while row < end and time[row] < cutoff:
                 place = places[event_type[row]]
                 if place >= 0:
                     recent[place] += 1
-                    kept = 0.0 if last[place] == NEVER else np.exp2(-(time[row] - last[place]) / DAY / half_life)
-                    decayed[place] = decayed[place] * kept + 1.0
+                    decayed[place] = with_event(decayed[place], last[place], time[row], half_life)
                     last[place] = time[row]
                 row += 1
             while near_edge < row and time[near_edge] < cutoff - window:
@@ -137,6 +164,5 @@ def _sweep(
                     columns[4 * place + 2, at, customer] = 0.0
                     columns[4 * place + 3, at, customer] = np.nan
                 else:
-                    ago = (cutoff - last[place]) / DAY
-                    columns[4 * place + 2, at, customer] = decayed[place] * np.exp2(-ago / half_life)
-                    columns[4 * place + 3, at, customer] = ago
+                    columns[4 * place + 2, at, customer] = decayed_since(decayed[place], last[place], cutoff, half_life)
+                    columns[4 * place + 3, at, customer] = (cutoff - last[place]) / DAY

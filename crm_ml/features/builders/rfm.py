@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY
+from crm_ml.features.decay import NEVER, decayed_since, with_event
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import Past
@@ -31,6 +32,8 @@ class RFM:
 
     windows_days: tuple[int, ...] = (30, 90, 365)
     half_lives_days: tuple[int, ...] = (14, 60)
+
+    interaction_days: ClassVar[float] = 0
 
     def __post_init__(self) -> None:
         for name in ("windows_days", "half_lives_days"):
@@ -66,7 +69,7 @@ class RFM:
         names = [feature.name for feature in self.describe()]
         columns = np.full((len(names), *history.shape), np.nan)
         money = history.bucket.transactions
-        compiled(_sweep)(
+        compiled(_sweep, calls=(with_event, decayed_since))(
             money.offsets,
             money.time,
             money.amount,
@@ -96,7 +99,7 @@ def _sweep(
     for customer in range(len(offsets) - 1):
         begin, end = offsets[customer], offsets[customer + 1]
         row, orders, n_days = begin, 0, 0
-        first, last, spend, paid = np.int64(0), np.int64(0), 0.0, 0.0
+        first, last, spend, paid = NEVER, NEVER, 0.0, 0.0
         decayed[:] = 0.0
         for at in range(len(cutoffs)):
             cutoff = cutoffs[at]
@@ -105,9 +108,9 @@ def _sweep(
                 paid += max(amount[row], 0.0)
                 if is_purchase[row]:
                     if orders == 0:
-                        first = last = time[row]
+                        first = time[row]
                     for h in range(len(half_lives)):
-                        decayed[h] = decayed[h] * np.exp2(-(time[row] - last) / DAY / half_lives[h]) + 1.0
+                        decayed[h] = with_event(decayed[h], last, time[row], half_lives[h])
                     n_days += orders == 0 or time[row] // DAY != last // DAY
                     last = time[row]
                     orders += 1
@@ -130,14 +133,16 @@ def _sweep(
                 columns[6 + 2 * window_places[w], at, customer] = recent_orders
                 columns[7 + 2 * window_places[w], at, customer] = recent_spend
             for h in range(len(half_lives)):
-                kept = np.exp2(-(cutoff - last) / DAY / half_lives[h])
-                columns[6 + 2 * len(windows) + h, at, customer] = decayed[h] * kept
+                known = decayed_since(decayed[h], last, cutoff, half_lives[h])
+                columns[6 + 2 * len(windows) + h, at, customer] = known
 
 
 @register_builder
 @dataclass(frozen=True)
 class PurchaseSummary:
     """The sufficient statistics of the purchase-process and spend models, in days."""
+
+    interaction_days: ClassVar[float] = 0
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
@@ -167,6 +172,8 @@ class PurchaseSummary:
 @dataclass(frozen=True)
 class PurchaseRegularity:
     """How regular purchases are: what models with Erlang gaps need beyond `PurchaseSummary`."""
+
+    interaction_days: ClassVar[float] = 0
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""

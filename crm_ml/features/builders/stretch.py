@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class IntervalStretch:
 
     last_gaps: int = 3
     prior_gaps: float = 2.0
+
+    interaction_days: ClassVar[float] = 0
 
     def __post_init__(self) -> None:
         if not self.last_gaps >= 1:
