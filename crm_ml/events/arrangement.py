@@ -10,21 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from crm_ml.compiled import compiled
-from crm_ml.errors import SchemaError
-from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, is_integer, selection
+from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, check_mapping, is_integer, rename, selection
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.arrange import arranged
 from crm_ml.events.partition.scatter import CELL_BITS, Scatter
 from crm_ml.events.partition.shelf import Shelf
 from crm_ml.events.partition.store import Store
 from crm_ml.events.scan import scan
-from crm_ml.events.sources import Source
+from crm_ml.events.sources import open_source
 
 __all__ = ["Arrangement", "Contents", "arrange"]
 
 EVENTS_PER_BUCKET = 1_000_000
 BYTES_PER_EVENT = 300
-"""What sorting a bucket takes at most, for each of its events."""
+"""Of memory, that sorting a bucket takes at most."""
 
 Int = npt.NDArray[np.int64]
 
@@ -82,30 +81,45 @@ class Arrangement:
 
 
 def arrange(
-    host: LocalHost, sources: Mapping[Table, Source], *, as_of: int | None, drop: bool, n_buckets: int | None
+    host: LocalHost,
+    given: Mapping[Table, Any],
+    *,
+    columns: Mapping[str, str],
+    drop: bool,
+    not_before: int | None = None,
+    as_of: int | None = None,
+    n_buckets: int | None = None,
 ) -> Arrangement:
-    """Read every source once and sort its rows into buckets by a hash of the customer that no version changes.
+    """Read every table once and sort its rows into buckets by a hash of the customer that no version changes.
+
+    Parameters
+    ----------
+    given : what `crm_ml.events.sources.open_source` takes, by table.
+    columns : {their column: our name}.
+    drop : whether rows that break a rule are left out and counted.
+    not_before, as_of : a row before the one or not before the other breaks a rule; microseconds.
+    n_buckets : by default as many as memory and threads want.
 
     Raises
     ------
     SchemaError
-        A row breaks a rule and may not be dropped, or no transaction is left.
+        A table or a column is not as it should be, or a row breaks a rule and may not be dropped.
     """
+    opened = {table: open_source(host.connection, data, name=table.name) for table, data in given.items()}
+    check_mapping(columns, opened)
+    sources = {table: rename(source, table, columns) for table, source in opened.items()}
     integers = all(is_integer(source, "customer_id") for source in sources.values())
     shelf = Shelf(host.folder, limit=host.quarter)
     scattered = {table: Scatter(shelf) for table in (TRANSACTIONS, INTERACTIONS)}
     dropped = {}
     for table, source in sources.items():
-        query = selection(source, table, as_of=as_of, timezone=host.timezone, integer_customers=integers)
+        query = selection(
+            source, table, not_before=not_before, as_of=as_of, timezone=host.timezone, integer_customers=integers
+        )
         take = scattered[table].add
         dropped[table.name] = scan(host.connection, query, table, take=take, drop=drop, threads=host.threads)
+        host.connection.unregister(f"given_{table.name}")
     bought, acted = scattered.values()
-    if not bought.rows_per_cell.any():
-        left_out = sum(dropped[TRANSACTIONS.name].values())
-        raise SchemaError(
-            f"{TRANSACTIONS.name} must have at least one valid row; {left_out:,} given, 0 valid.\n"
-            "Check the path, the filter or the export that made it."
-        )
     rows = int((bought.rows_per_cell + acted.rows_per_cell).sum())
     most = min(EVENTS_PER_BUCKET, 1 + host.quarter // (BYTES_PER_EVENT * host.threads))
     count = n_buckets or min(1 + rows // most, 1 << CELL_BITS)
@@ -148,8 +162,7 @@ def contents(columns: Mapping[str, npt.NDArray[Any]], *, n_types: int, n_categor
     if "t_category" in columns:
         given = columns["t_category"] >= 0
         np.minimum.at(found.category_first, columns["t_category"][given], columns["t_timestamp"][given])
-    types = columns.get("i_event_type", np.zeros(0, dtype=np.int16))
-    compiled(_count)(columns["i_offsets"], columns["i_timestamp"], types, 1, *arrays)
+    compiled(_count)(columns["i_offsets"], columns["i_timestamp"], columns["i_event_type"], 1, *arrays)
     return found
 
 

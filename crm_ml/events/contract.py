@@ -44,12 +44,13 @@ _RULES = {
     "quantity": "`quantity` must be a finite number or missing.",
     "discount": "`discount` must be a finite number of at least 0, or missing.",
     "value": "`value` must be a finite number or missing.",
+    "late": "`timestamp` must not lie before the moment up to which events are known.",
     "future": "`timestamp` must lie before the log's `as_of`.",
 }
 
 _RULED = {
-    "transactions": ("customer_id", "timestamp", "amount", "amount_finite", "quantity", "discount", "future"),
-    "interactions": ("customer_id", "timestamp", "event_type", "value", "future"),
+    "transactions": ("customer_id", "timestamp", "amount", "amount_finite", "quantity", "discount", "late", "future"),
+    "interactions": ("customer_id", "timestamp", "event_type", "value", "late", "future"),
 }
 
 
@@ -94,7 +95,15 @@ def rename(source: Source, table: Table, columns: Mapping[str, str]) -> Source:
     return replace(source, columns=tuple(names))
 
 
-def selection(source: Source, table: Table, *, as_of: int | None, timezone: str, integer_customers: bool) -> str:
+def selection(
+    source: Source,
+    table: Table,
+    *,
+    not_before: int | None,
+    as_of: int | None,
+    timezone: str,
+    integer_customers: bool,
+) -> str:
     """Return the query that reads a source in the contract's types and judges every row.
 
     Times become microseconds UTC, identifiers text (customers integers, if so wished). Rows without a zone
@@ -111,7 +120,7 @@ def selection(source: Source, table: Table, *, as_of: int | None, timezone: str,
     selected = ", ".join([*(f"{sql} AS {column}" for column, sql in parsed.items()), *given])
     cases = " ".join(
         f"WHEN {test} THEN {number}"
-        for number, (column, test) in enumerate(_tests(table, as_of), start=1)
+        for number, (column, test) in enumerate(_tests(table, not_before, as_of), start=1)
         if column in present
     )
     kept = ", ".join(f"coalesce({c}, 'nan'::DOUBLE) AS {c}" if c in numbers else c for c in present)
@@ -130,7 +139,7 @@ def is_integer(source: Source, column: str) -> bool:
     return column in source.columns and source.column(column)[1] in _SIGNED
 
 
-def _tests(table: Table, as_of: int | None) -> list[tuple[str, str]]:
+def _tests(table: Table, not_before: int | None, as_of: int | None) -> list[tuple[str, str]]:
     """Return for each rule of a table the column it is about and the SQL that is true where it is broken."""
     tests = {
         "customer_id": ("customer_id", "customer_id IS NULL"),
@@ -138,6 +147,7 @@ def _tests(table: Table, as_of: int | None) -> list[tuple[str, str]]:
         "amount": ("amount", "amount IS NULL OR isnan(amount)"),
         "amount_finite": ("amount", "isinf(amount)"),
         "event_type": ("event_type", "event_type IS NULL"),
+        "late": ("timestamp", "false" if not_before is None else f"timestamp < {not_before}"),
         "future": ("timestamp", "false" if as_of is None else f"timestamp >= {as_of}"),
     }
     for column in _OPTIONAL_NUMBERS:

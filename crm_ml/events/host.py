@@ -48,7 +48,7 @@ class LocalHost:
             self._set("memory_limit", memory_limit, "be a size such as '2GB'")
         if threads is not None:
             self._set("threads", threads, "be at least 1")
-        self.timezone = timezone
+        self.memory_limit, self.timezone = memory_limit, timezone
         self.threads = int(self._setting("threads"))
         self.quarter = _bytes(self._setting("memory_limit")) // 4
         self._set("memory_limit", f"{max(self.quarter, LEAST_TO_READ)} bytes", "be a size such as '2GB'")

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.events.arrangement import arrange
+from crm_ml.events.arrangement import Arrangement, arrange
 from crm_ml.events.bucket import Bucket, make_bucket
 from crm_ml.events.clock import DAY, Moment, midnight_after, moment, stamp, stamps
-from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, check_mapping, rename
+from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.events.fingerprint import digest
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.scatter import CELL_BITS
-from crm_ml.events.sources import open_source
 
 __all__ = ["CustomerLog", "monthly_cutoffs"]
 
@@ -85,27 +85,29 @@ class CustomerLog:
             rule = f"be a whole number from 1 to {1 << CELL_BITS:,}"
             raise SchemaError(out_of_range("n_buckets", n_buckets, rule))
         self.returns = returns
-        self._host = LocalHost(memory_limit=memory_limit, threads=threads, timezone=timezone)
-        connection = self._host.connection
-        given: dict[Table, Any] = {TRANSACTIONS: transactions}
-        if interactions is not None:
-            given[INTERACTIONS] = interactions
-        sources = {table: open_source(connection, data, name=table.name) for table, data in given.items()}
-        check_mapping(columns or {}, sources)
-        renamed = {table: rename(source, table, columns or {}) for table, source in sources.items()}
-        self._arrangement = arrange(
-            self._host,
-            renamed,
-            as_of=None if as_of is None else moment(as_of),
-            drop=on_invalid == "drop",
-            n_buckets=n_buckets,
+        self.host = LocalHost(memory_limit=memory_limit, threads=threads, timezone=timezone)
+        given = {TRANSACTIONS: transactions} | ({} if interactions is None else {INTERACTIONS: interactions})
+        end = None if as_of is None else moment(as_of)
+        self._hold(
+            arrange(self.host, given, columns=columns or {}, as_of=end, drop=on_invalid == "drop", n_buckets=n_buckets)
         )
-        for table in given:
-            connection.unregister(f"given_{table.name}")
-        self._describe()
+        if not self.n_transactions:
+            left_out = sum(self.dropped.get(TRANSACTIONS.name, {}).values())
+            raise SchemaError(
+                f"{TRANSACTIONS.name} must have at least one valid row; {left_out:,} given, 0 valid.\n"
+                "Check the path, the filter or the export that made it."
+            )
 
-    def _describe(self) -> None:
-        held = self._arrangement
+    @classmethod
+    def of_arrangement(cls, host: LocalHost, arrangement: Arrangement, *, returns: Literal["net", "ignore"]) -> Self:
+        """Return the log of events that are sorted already."""
+        log = cls.__new__(cls)
+        log.host, log.returns = host, returns
+        log._hold(arrangement)
+        return log
+
+    def _hold(self, held: Arrangement) -> None:
+        self.arrangement = held
         self.event_types, self.columns, self.dropped = held.event_types, held.columns, held.dropped
         self.n_transactions = int(held.contents.rows[0])
         self.n_interactions = int(held.contents.rows[1:].sum())
@@ -119,11 +121,11 @@ class CustomerLog:
 
     def event_types_before(self, when: Moment) -> tuple[str, ...]:
         """Return the event types that had occurred before a moment, sorted."""
-        return _before(self.event_types, self._arrangement.contents.first[1:], when)
+        return _before(self.event_types, self.arrangement.contents.first[1:], when)
 
     def categories_before(self, when: Moment) -> tuple[str, ...]:
         """Return the categories that had occurred before a moment, sorted."""
-        return _before(self._arrangement.categories, self._arrangement.contents.category_first, when)
+        return _before(self.arrangement.categories, self.arrangement.contents.category_first, when)
 
     def map(
         self, kernel: Callable[[Bucket], Result], *, at_most: int | None = None, interactions: bool = True
@@ -136,16 +138,15 @@ class CustomerLog:
         at_most : customers that the kernel gets at a time; by default all of a bucket.
         interactions : whether the kernel looks at interactions; otherwise the bucket comes without them.
         """
-        held = self._arrangement
-        steps = [at_most or max(1, count) for count in held.customers]
-        parts = [
-            (number, begin)
-            for number, (count, step) in enumerate(zip(held.customers, steps, strict=True))
-            for begin in range(0, max(1, count), step)
-        ]
+        held = self.arrangement
+        parts = []
+        for number, count in enumerate(held.customers):
+            pieces = 1 if at_most is None else max(1, -(-count // at_most))
+            edges = [count * piece // pieces for piece in range(pieces + 1)]
+            parts += [(number, begin, end) for begin, end in itertools.pairwise(edges)]
 
         def run(position: int) -> Result:
-            number, begin = parts[position]
+            number, begin, end = parts[position]
             bucket = make_bucket(
                 held.store.get(number),
                 event_types=held.event_types,
@@ -155,11 +156,9 @@ class CustomerLog:
                 keep_returns=self.returns == "net",
                 interactions=interactions,
             )
-            if steps[number] >= held.customers[number]:
-                return kernel(bucket)
-            return kernel(bucket.of_customers(begin, min(begin + steps[number], held.customers[number])))
+            return kernel(bucket.of_customers(begin, end))
 
-        return self._host.ordered(run, len(parts))
+        return self.host.ordered(run, len(parts))
 
     def counts(self) -> pd.DataFrame:
         """Return what the log holds: rows by table and event type, with first and last moment.
@@ -169,7 +168,7 @@ class CustomerLog:
         DataFrame
             Indexed by ``transactions`` and each event type; columns rows, customers, first, last.
         """
-        held = self._arrangement.contents
+        held = self.arrangement.contents
         index = pd.Index(["transactions", *self.event_types], name="table")
         counted = pd.DataFrame({"rows": held.rows, "customers": held.customers}, index=index)
         return counted.assign(first=stamps(held.first), last=stamps(held.last))
@@ -180,8 +179,8 @@ class CustomerLog:
         The hash does not depend on the order of rows or files, nor on buckets and threads.
         """
         end = moment(self.end if as_of is None else as_of)
-        held = self._arrangement
-        parts = self._host.ordered(lambda number: digest(held, number, end), len(held.customers))
+        held = self.arrangement
+        parts = self.host.ordered(lambda number: digest(held, number, end), len(held.customers))
         transactions, interactions, total = (sum(part) for part in zip(*parts, strict=True))
         return {
             "as_of": stamp(end).isoformat(),

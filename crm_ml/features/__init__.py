@@ -13,6 +13,7 @@ from crm_ml.features.history import History
 from crm_ml.features.labels import LABEL_COLUMNS
 from crm_ml.features.panel import build_features, build_panel, iter_features
 from crm_ml.features.past import Past
+from crm_ml.features.state import FeatureState
 from crm_ml.features.writing import write_features, write_panel
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Feature",
     "FeatureBuilder",
     "FeatureSet",
+    "FeatureState",
     "History",
     "InteractionDecline",
     "IntervalStretch",

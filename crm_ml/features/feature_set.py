@@ -81,14 +81,14 @@ class FeatureSet:
             return cls(features.builders, features.columns)
         known = {"event_types": log.event_types_before(first_cutoff), "categories": log.categories_before(first_cutoff)}
         chosen: list[tuple[Builder, set[str]]] = []
-        left_out = {}
+        left_out, unused = {}, {}
         for builder, name in _resolve(features, known):
             if lacking := _lacking(builder, present):
                 left_out[type(builder).__name__] = f"the log has no {lacking}"
                 continue
             names = {name} if name else {feature.name for feature in builder.describe()}
             if not names:
-                left_out[type(builder).__name__] = "nothing it looks at had occurred by the first cutoff"
+                unused[type(builder).__name__] = "nothing it looks at had occurred by the first cutoff"
                 continue
             same = next((columns for other, columns in chosen if other == builder), None)
             if same is None:
@@ -97,8 +97,10 @@ class FeatureSet:
                 same |= names
         for who, why in left_out.items():
             logger.warning("%s is left out: %s.", who, why)
+        for who, why in unused.items():
+            logger.info("%s is left out: %s.", who, why)
         columns = [f.name for builder, names in chosen for f in builder.describe() if f.name in names]
-        return cls(tuple(builder for builder, _ in chosen), tuple(_checked(columns)), left_out)
+        return cls(tuple(builder for builder, _ in chosen), tuple(_checked(columns)), left_out | unused)
 
     @property
     def documented(self) -> tuple[Feature, ...]:

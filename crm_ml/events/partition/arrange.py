@@ -26,6 +26,11 @@ _TIES = {
 }
 
 
+_ALWAYS: Mapping[str, Mapping[str, type]] = {
+    "t": {"timestamp": np.int64, "amount": np.float64},
+    "i": {"timestamp": np.int64, "event_type": np.int16},
+}
+
 ABSENT: Mapping[str, Any] = {
     "order_id": np.uint64(0),
     "category": np.int32(-1),
@@ -43,7 +48,7 @@ def arranged(transactions: Rows, interactions: Rows) -> Columns:
     made: Columns = {"customer_begins": begins.astype(np.int32), "customer_bytes": content[: begins[-1]]}
     for table, rows, owner in zip("ti", (transactions, interactions), owners, strict=True):
         columns = {name: column for name, column in rows.columns.items() if name != "customer"}
-        columns.setdefault("timestamp", np.zeros(0, dtype=np.int64))
+        columns = {name: np.zeros(0, dtype) for name, dtype in _ALWAYS[table].items()} | columns
         ordered = sorted_rows(owner, columns, n_customers=len(customers), ties=_TIES[table])
         made |= {f"{table}_{name}": column for name, column in ordered.items()}
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ class Store:
         self._folder = Path(folder)
         self._left = limit
         self._held: dict[int, Arrays] = {}
+        self._lock = threading.Lock()
 
     def put(self, number: int, arrays: Arrays) -> None:
         """Keep a bucket."""
-        self._left -= sum(array.nbytes for array in arrays.values())
-        if self._left >= 0:
+        with self._lock:
+            self._left -= sum(array.nbytes for array in arrays.values())
+            fits = self._left >= 0
+        if fits:
             self._held[number] = arrays
         else:
             np.savez(self._path(number), **arrays)  # type: ignore[arg-type]  # taken for its flag

@@ -1,0 +1,122 @@
+"""Sorted buckets kept in a folder, to be opened again by a later process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crm_ml.errors import ModelError, SchemaError
+from crm_ml.events.arrangement import Arrangement, Contents, contents
+from crm_ml.events.host import LocalHost
+from crm_ml.events.partition.arrange import Columns, merged
+from crm_ml.events.partition.store import Store
+
+__all__ = ["keep", "reopen"]
+
+FORMAT = 1
+_DESCRIPTION = "state.json"
+
+
+def keep(
+    host: LocalHost,
+    arrangements: Sequence[Arrangement],
+    folder: Path,
+    *,
+    change: Callable[[Columns, int], Columns],
+    half_lives_days: tuple[float, ...],
+    note: Mapping[str, Any],
+) -> None:
+    """Write the buckets of several arrangements as one; the folder appears in one rename, complete or not at all.
+
+    Parameters
+    ----------
+    arrangements : with equally many buckets, earlier rows first.
+    change : what becomes of each bucket, given its columns and the number of event types.
+    note : plain data to be kept beside the buckets.
+
+    Raises
+    ------
+    SchemaError
+        The folder exists.
+    """
+    if folder.exists():
+        raise SchemaError(f"{str(folder)!r} must be a new folder; it exists.\nName another one, or remove it first.")
+    types = tuple(sorted({name for held in arrangements for name in held.event_types}))
+    categories = tuple(sorted({name for held in arrangements for name in held.categories}))
+    staged = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    store = Store(staged, limit=0)
+
+    def write(number: int) -> tuple[int, Contents]:
+        columns = merged([_recoded(held, number, types, categories) for held in arrangements])
+        columns = change(columns, len(types))
+        store.put(number, columns)
+        held = contents(columns, n_types=len(types), n_categories=len(categories))
+        return len(columns["customer_begins"]) - 1, held
+
+    customers, found = zip(*host.ordered(write, len(arrangements[0].customers)), strict=True)
+    total = sum(found[1:], start=found[0])
+    description = {
+        "format": FORMAT,
+        "customers": customers,
+        "event_types": types,
+        "categories": categories,
+        "columns": sorted(frozenset().union(*(held.columns for held in arrangements))),
+        "contents": {name: array.tolist() for name, array in dataclasses.asdict(total).items()},
+        "half_lives_days": half_lives_days,
+        "note": note,
+    }
+    (staged / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+    staged.rename(folder)
+
+
+def reopen(folder: Path) -> tuple[Arrangement, dict[str, Any]]:
+    """Return what `keep` wrote, and its note.
+
+    Raises
+    ------
+    ModelError
+        The folder holds nothing that `keep` of this version wrote.
+    """
+    try:
+        stored = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+        known = stored["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{str(folder)!r} must be a folder that holds a state; it is none.\nName another.") from error
+    if not known:
+        raise ModelError(
+            f"The state in {str(folder)!r} must be of format {FORMAT}; it is of {stored['format']!r}.\n"
+            "Start it again with this version."
+        )
+    held = Arrangement(
+        store=Store(folder, limit=0),
+        customers=tuple(stored["customers"]),
+        event_types=tuple(stored["event_types"]),
+        categories=tuple(stored["categories"]),
+        columns=frozenset(stored["columns"]),
+        contents=Contents(**{name: np.array(values, dtype=np.int64) for name, values in stored["contents"].items()}),
+        dropped={},
+        half_lives_days=tuple(stored["half_lives_days"]),
+    )
+    return held, stored["note"]
+
+
+def _recoded(held: Arrangement, number: int, types: tuple[str, ...], categories: tuple[str, ...]) -> Columns:
+    """Return a bucket's columns with codes that point to other names."""
+    columns = dict(held.store.get(number))
+    for column, own, names in (
+        ("i_event_type", held.event_types, types),
+        ("f_event_type", held.event_types, types),
+        ("t_category", held.categories, categories),
+    ):
+        if column in columns:
+            places = np.array([*(names.index(name) for name in own), -1], dtype=columns[column].dtype)
+            columns[column] = places[columns[column]]
+    return columns
