@@ -220,9 +220,8 @@ def arguments() -> argparse.Namespace:
         options.add_argument("--folder", type=Path, help="keep the shop here and use the one that is here")
         options.add_argument("--days", type=int, default=DAYS[mode], help="length of the log")
         options.add_argument("--repeats", type=int, default=1, help="runs, of which the quickest counts")
-        default = ["ours"] if mode == "scaling" else list(WAYS)
-        if mode != "frames":
-            options.add_argument("--ways", nargs="+", choices=list(WAYS), default=default)
+        default = list(WAYS) if mode == "table" else ["ours"]
+        options.add_argument("--ways", nargs="+", choices=list(WAYS), default=default)
         if mode == "scaling":
             options.add_argument("--sizes", nargs="+", type=int, default=[1_000_000, 10_000_000, LARGE])
             options.add_argument("--counts", nargs="+", type=int, default=[1, 6, 12, 24], help="numbers of cutoffs")
@@ -240,10 +239,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="features_") as temporary:
         work = Path(temporary)
         make(work / "small", SMALL, asked.days)
-        for name in getattr(asked, "ways", ["ours"]):
-            for count in (1, 2):
-                run(WAYS[name], work / "small", work / "out.parquet", monthly(count, asked.days))
-                remove(work / "out.parquet")
+        tried = {
+            name: all(run(WAYS[name], work / "small", work / "out.parquet", monthly(n, asked.days)) for n in (1, 2))
+            for name in asked.ways
+        }
+        remove(work / "out.parquet")
+        asked.ways = [name for name, ran in tried.items() if ran]
         if asked.mode == "scaling":
             scaling(asked, work)
             return

@@ -28,9 +28,9 @@ class Shop:
         self.money = money.assign(paid=money["amount"].clip(lower=0))
         self.purchases = self.money.loc[money["amount"] >= 0, ["owner", "time"]].reset_index(drop=True)
         days = self.purchases.assign(day=self.purchases["time"] // DAY)
-        same = days.groupby("owner", observed=False, sort=False)["day"].shift() == days["day"]
+        same = days.groupby("owner", observed=False)["day"].shift() == days["day"]
         self.days = days[~same].reset_index(drop=True)
-        gap = self.days.groupby("owner", observed=False, sort=False)["day"].diff()
+        gap = self.days.groupby("owner", observed=False)["day"].diff()
         self.gaps = self.days.assign(gap=gap, logs=np.log(gap))[gap.notna()].reset_index(drop=True)
         self._arrange_events(interactions, first_cutoff)
 
@@ -49,13 +49,13 @@ class Shop:
         rows = slice(*self.purchases["time"].searchsorted([start, end]))
         bought = self.purchases.iloc[rows]
         days = bought.assign(day=bought["time"] // DAY).drop_duplicates(["owner", "day"])
-        return days.groupby("owner", observed=False, sort=False).size()
+        return days.groupby("owner", observed=False).size()
 
 
 def between(frame: pd.DataFrame, start: int | None, end: int) -> Any:
     """Return the rows of ``start <= time < end`` by owner."""
     begin = 0 if start is None else frame["time"].searchsorted(start)
-    return frame.iloc[begin : frame["time"].searchsorted(end)].groupby("owner", observed=False, sort=False)
+    return frame.iloc[begin : frame["time"].searchsorted(end)].groupby("owner", observed=False)
 
 
 def before(frame: pd.DataFrame, cutoff: int) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def before(frame: pd.DataFrame, cutoff: int) -> pd.DataFrame:
 def decayed(rows: pd.DataFrame, cutoff: int, half_life_days: float) -> pd.Series:
     """Return the sum of 2^(−days ago / half-life) by owner."""
     weights = np.exp2((rows["time"] - cutoff) / (half_life_days * DAY))
-    return weights.groupby(rows["owner"], observed=False, sort=False).sum()
+    return weights.groupby(rows["owner"], observed=False).sum()
 
 
 def rfm(shop: Shop, cutoff: int) -> dict[str, Any]:
@@ -93,13 +93,13 @@ def rfm(shop: Shop, cutoff: int) -> dict[str, Any]:
 def stretch(shop: Shop, cutoff: int) -> dict[str, Any]:
     """Return the gaps between purchase days against the usual."""
     gaps = before(shop.gaps, cutoff)
-    grouped = gaps.groupby("owner", observed=False, sort=False)
+    grouped = gaps.groupby("owner", observed=False)
     total, n, latest = grouped["logs"].sum(), grouped.size().astype(np.float64), grouped["gap"].last()
     prior = np.log(latest.clip(upper=3650).median())
     usual = np.exp((total + 2 * prior) / (n + 2))
     waiting = (cutoff - between(shop.days, None, cutoff)["time"].max()) / DAY
     late = gaps[grouped.cumcount(ascending=False) < 3]
-    recent, n_recent = late.groupby("owner", observed=False, sort=False)["logs"].sum(), n.clip(upper=3)
+    recent, n_recent = late.groupby("owner", observed=False)["logs"].sum(), n.clip(upper=3)
     base = (total - recent + 2 * prior) / (n - n_recent + 2)
     code, number = gaps["owner"].cat.codes.to_numpy(), grouped.cumcount().to_numpy()
     away = gaps["logs"] - (total / n.clip(lower=1)).to_numpy()[code]
@@ -110,7 +110,7 @@ def stretch(shop: Shop, cutoff: int) -> dict[str, Any]:
             "longer": gaps["gap"] > waiting.to_numpy()[code],
         }
     )
-    sums = parts.groupby(gaps["owner"], observed=False, sort=False).sum()
+    sums = parts.groupby(gaps["owner"], observed=False).sum()
     return {
         "gaps": n,
         "usual_gap_days": usual,
@@ -125,7 +125,7 @@ def stretch(shop: Shop, cutoff: int) -> dict[str, Any]:
 def decline(shop: Shop, cutoff: int) -> dict[str, Any]:
     """Return the recent window of each event type against those before it."""
     rows = before(shop.events, cutoff)
-    last = rows.groupby("owner", observed=False, sort=False)["time"].max()
+    last = rows.groupby("owner", observed=False)["time"].max()
     recent = between(shop.events, cutoff - 30 * DAY, cutoff).size().astype(np.float64)
     earlier = between(shop.events, cutoff - 120 * DAY, cutoff - 30 * DAY).size()
     long = {

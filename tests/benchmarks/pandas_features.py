@@ -40,9 +40,10 @@ class History:
 
     def __init__(self, owner: Array, time: Array, n: int, accrued: Columns, kept: Columns | None = None) -> None:
         self.owner, self.time, self.n = owner, time, n
-        rows = pd.DataFrame({"time": time, **accrued}, copy=False).groupby(owned(owner, n), observed=False, sort=False)
-        self.until = rows["time"].shift(-1, fill_value=NEVER).to_numpy()
-        self.columns = {name: rows[name].cumsum().to_numpy() for name in accrued} | (kept or {}) | {"time": time}
+        rows = pd.DataFrame({"time": time, **accrued}, copy=False).groupby(owned(owner, n), observed=False)
+        self.until = rows[["time"]].shift(-1, fill_value=NEVER)["time"].to_numpy()
+        sums = rows[list(accrued)].cumsum()  # a frame, as a series of the sums would be copied
+        self.columns = {name: sums[name].to_numpy() for name in accrued} | (kept or {}) | {"time": time}
 
     def at(self, moment: int, names: Sequence[str]) -> list[Array]:
         """Return for each owner what stood just before a moment; NaN, or 0 of what accrues, for one without rows."""
@@ -105,7 +106,7 @@ class Layout:
         owner = self.customers.get_indexer(events["customer_id"])
         known = np.flatnonzero((owner >= 0) & (kind >= 0))
         pair, time = owner[known].astype(np.int32) * np.int32(len(kinds)) + kind[known], time[known]
-        accrued = {"count": np.ones(len(pair), dtype=np.int32), "decayed": self.weight(time, DECLINE_HALF_LIFE)}
+        accrued = {"count": np.ones(len(pair)), "decayed": self.weight(time, DECLINE_HALF_LIFE)}
         return list(kinds), History(pair, time, len(self.customers) * len(kinds), accrued)
 
 
@@ -120,16 +121,16 @@ def purchase_days(owner: Array, time: Array, n: int) -> History:
     ``variation`` is Welford's sum of squares about the mean of log gaps, which is 0 where all are equal.
     """
     day = time // DAY
-    before = pd.Series(day).groupby(owned(owner, n), observed=False, sort=False).shift(fill_value=-NEVER)
+    before = pd.Series(day, copy=False).groupby(owned(owner, n), observed=False).shift(fill_value=-NEVER)
     opens = np.flatnonzero(day != before.to_numpy())
     owner, time, day = owner[opens], time[opens], day[opens]
-    rows = pd.DataFrame({"day": day}).groupby(owned(owner, n), observed=False, sort=False)
+    rows = pd.DataFrame({"day": day}, copy=False).groupby(owned(owner, n), observed=False)
     number = rows.cumcount().to_numpy()
     gap = np.where(number > 0, day - rows["day"].shift(fill_value=0).to_numpy(), 1)
     logs = np.log(gap)
-    sums = pd.Series(logs).groupby(owned(owner, n), observed=False, sort=False)
+    sums = pd.Series(logs, copy=False).groupby(owned(owner, n), observed=False)
     total = sums.cumsum()
-    earlier = total.groupby(owned(owner, n), observed=False, sort=False).shift(LAST_GAPS, fill_value=0.0).to_numpy()
+    earlier = total.groupby(owned(owner, n), observed=False).shift(LAST_GAPS, fill_value=0.0).to_numpy()
     mean_before = (total.to_numpy() - logs) / np.maximum(number - 1, 1)
     variation = np.where(number > 1, (number - 1) / np.maximum(number, 1) * (logs - mean_before) ** 2, 0.0)
     accrued = {"numbered": (number - 1) * logs, "variation": variation}
