@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ class Customers:
 def chunks(customers: Customers, name: str, n: int, days: int) -> Iterator[pa.Table]:
     """Yield a table's rows in order of time."""
     rng, edges = customers.rng, np.linspace(0, n, 1 + -(-n // CHUNK)).astype(np.int64)
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         day = np.sort(rng.uniform(days * begin / n, days * end / n, end - begin))
         stamps = (START + (day * DAY).astype(np.int64)).astype("datetime64[us]")
         columns = {"customer_id": pa.array(customers.draw(day) * 7 + 10_000_019), "timestamp": pa.array(stamps)}

@@ -43,7 +43,7 @@ def by_pandas(job: Job) -> Run:
     import pyarrow as pa
     from pyarrow import parquet
 
-    module = pandas_features
+    module: Any = pandas_features
     if job["way"] == "grouped":
         import grouped_features
 

@@ -9,7 +9,9 @@ customer with a purchase before the cutoff; from two cutoffs on, the labels of t
 process of its own that is pinned to one core, or two where the row says so; what it imports is imported before the
 clock starts, and a first run on a small shop has loaded compiled code. Cutoffs are the last firsts of a month with a
 whole label window. Memory is the process's peak (ru_maxrss). Deviations are from pandas on a sample of customers,
-|a − b| / max(1, |b|). The shop is drawn into a temporary folder, or into `--folder` and reused when it is there.
+|a − b| / max(1, |b|). Of the two pandas ways, the faster at a number of cutoffs is what the others are compared to.
+Where "written as" differs, so does the work of writing. The shop is drawn into a temporary folder, or into `--folder`
+and reused when it is there.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ HORIZON_DAYS = 30
 START = datetime(2022, 1, 1)  # of `feature_shops`, in UTC like all its times
 DAYS = {"table": 730, "frames": 730, "scaling": 1096}
 SMALL = {"customers": 500, "transactions": 10_000, "interactions": 20_000}
+FRAMES = ("files", "pandas", "polars", "arrow")
 MANY_INTERACTIONS, FEWER_INTERACTIONS, LARGE = 3.0, 0.6, 100_000_000
 
 Job = dict[str, Any]
@@ -104,6 +107,16 @@ def compared(way: Way, out: Path, reference: Path) -> Job:
     return made or {"deviation": None, "missing": None, "written": "–"}
 
 
+def agreement(found: list[Job]) -> list[str | None]:
+    """Return the largest deviation of some outputs and whether the same values are missing in all."""
+    checks = [each for each in found if each.get("deviation") is not None]
+    if not checks:
+        return [None, None]
+    # a NaN, which stands for other rows or columns, is larger than any
+    largest = max((check["deviation"] for check in checks), key=lambda deviation: (deviation != deviation, deviation))
+    return [f"{largest:.1e}", "yes" if all(check["missing"] for check in checks) else "NO"]
+
+
 def row(*cells: object) -> None:
     """Print a row of a Markdown table, numbers with three digits or so."""
     shown = [
@@ -122,67 +135,69 @@ def head(*cells: str) -> None:
 
 def ratio(part: float | None, whole: float | None) -> float | None:
     """Return a quotient where both are known."""
-    return None if part is None or whole is None else float(part) / float(whole)
+    return None if part is None or whole is None else part / whole
 
 
 def table(asked: argparse.Namespace, folder: Path, work: Path) -> None:
     """Print every way at one cutoff and at several."""
-    counts, base = [1, asked.cutoffs], dict[int, float]()
+    counts, done = (1, asked.cutoffs), dict[tuple[str, int], Job]()
+    for name in asked.ways:
+        for count in counts[: 1 if name == "partition" else 2]:
+            out, reference = work / "out.parquet", work / f"reference_{count}.parquet"
+            made = run(WAYS[name], folder, out, monthly(count, asked.days), repeats=asked.repeats)
+            if made is not None:
+                done[name, count] = made | compared(WAYS[name], out, reference)
+                print(f"{WAYS[name].label}, {count}: {done[name, count]}", file=sys.stderr, flush=True)  # noqa: T201
+    fastest = {
+        n: min((done[way, n]["seconds"] for way in ("pandas", "grouped") if (way, n) in done), default=None)
+        for n in counts
+    }
     head(
         "way",
-        "one cutoff, s",
-        f"{asked.cutoffs} cutoffs, s",
-        "per further cutoff, s",
-        "times pandas, one",
-        f"times pandas, {asked.cutoffs}",
-        "peak GB, one",
-        f"peak GB, {asked.cutoffs}",
+        *(f"{n} cutoff{'s' * (n > 1)}, s" for n in counts),
+        "a further cutoff, s",
+        *(f"× as fast as pandas, {n}" for n in counts),
+        *(f"peak GB, {n}" for n in counts),
         "largest deviation",
         "same missing",
         "written as",
     )
-    for way in (WAYS[name] for name in asked.ways):
-        seconds, gb, checks = dict[int, float](), dict[int, float](), []
-        for count in counts:
-            if way.job["way"] == "partition" and count > 1:
-                continue
-            out, reference = work / "out.parquet", work / f"reference_{count}.parquet"
-            done = run(way, folder, out, monthly(count, asked.days), repeats=asked.repeats)
-            if done is not None:
-                seconds[count], gb[count] = done["seconds"], done["gb"]
-                checks.append(compared(way, out, reference))
-        base = base or seconds
-        one, many = (seconds.get(count) for count in counts)
-        deviations = [check["deviation"] for check in checks if check["deviation"] is not None]
+    for name in asked.ways:
+        one, many = (done.get((name, n), {}) for n in counts)
+        seconds = [each.get("seconds") for each in (one, many)]
         row(
-            way.label,
-            one,
-            many,
-            None if one is None or many is None else (many - one) / (asked.cutoffs - 1),
-            *(ratio(base.get(count), seconds.get(count)) for count in counts),
-            *(gb.get(count) for count in counts),
-            f"{max(deviations):.1e}" if deviations else "–",
-            {True: "yes", False: "NO"}[all(check["missing"] for check in checks)] if deviations else "–",
-            "; ".join(sorted({check["written"] for check in checks})) or "–",
+            WAYS[name].label,
+            *seconds,
+            (many["seconds"] - one["seconds"]) / (asked.cutoffs - 1) if one and many else None,
+            *(ratio(fastest[n], spent) for n, spent in zip(counts, seconds, strict=True)),
+            *(each.get("gb") for each in (one, many)),
+            *agreement([one, many]),
+            "; ".join(sorted({each["written"] for each in (one, many) if each})) or None,
         )
 
 
 def frames(asked: argparse.Namespace, folder: Path, work: Path) -> None:
-    """Print crm_ml from frames in memory, which were read before the clock started, and from files."""
-    head("crm_ml from", "one cutoff, s", f"{asked.cutoffs} cutoffs, s", "of files, one", "peak GB, one", "same as files")
-    base = None
-    for kind in ("files", "pandas", "polars", "arrow"):
-        done = {}
-        for count in (1, asked.cutoffs):
-            out = work / "out.parquet"
-            done[count] = run(
-                WAYS["ours"], folder, out, monthly(count, asked.days), repeats=asked.repeats, frames=kind
+    """Print crm_ml from files and from frames, which were read before the clock started and count as memory."""
+    counts, base = (1, asked.cutoffs), dict[int, float]()
+    columns = [f"{what}, {n}" for what in ("s", "× as fast as from files", "peak GB") for n in counts]
+    head("way", "from", *columns, "largest deviation", "same missing")
+    for way in (WAYS[name] for name in asked.ways):
+        for kind in FRAMES if way.job["way"] == "crm_ml" else FRAMES[:1]:
+            found = []
+            for n in counts:
+                out = work / "out.parquet"
+                made = run(way, folder, out, monthly(n, asked.days), repeats=asked.repeats, frames=kind)
+                found.append(made | compared(way, out, work / f"reference_{n}.parquet") if made else {})
+            seconds = [each.get("seconds") for each in found]
+            base = base or {n: spent for n, spent in zip(counts, seconds, strict=True) if spent is not None}
+            row(
+                way.label,
+                kind,
+                *seconds,
+                *(ratio(base.get(n), spent) for n, spent in zip(counts, seconds, strict=True)),
+                *(each.get("gb") for each in found),
+                *agreement(found),
             )
-            check = compared(WAYS["ours"], out, work / f"reference_{count}.parquet") if done[count] else {}
-        one, many = ((done[count] or {}).get("seconds") for count in (1, asked.cutoffs))
-        base = one if kind == "files" else base
-        same = f"{check['deviation']:.1e}" if check else "–"
-        row(kind, one, many, ratio(one, base), (done[1] or {}).get("gb"), same)
 
 
 def scaling(asked: argparse.Namespace, work: Path) -> None:

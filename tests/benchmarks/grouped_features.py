@@ -58,12 +58,12 @@ def between(frame: pd.DataFrame, start: int | None, end: int) -> Any:
     return frame.iloc[begin : frame["time"].searchsorted(end)].groupby("owner", observed=False)
 
 
-def before(frame: pd.DataFrame, cutoff: int) -> pd.DataFrame:
+def before(frame: pd.DataFrame, cutoff: int) -> Any:
     """Return the rows before a cutoff."""
     return frame.iloc[: frame["time"].searchsorted(cutoff)]
 
 
-def decayed(rows: pd.DataFrame, cutoff: int, half_life_days: float) -> pd.Series:
+def decayed(rows: pd.DataFrame, cutoff: int, half_life_days: float) -> Any:
     """Return the sum of 2^(−days ago / half-life) by owner."""
     weights = np.exp2((rows["time"] - cutoff) / (half_life_days * DAY))
     return weights.groupby(rows["owner"], observed=False).sum()

@@ -61,9 +61,9 @@ class History:
         return slice(*np.searchsorted(self.time, [start, end]))
 
 
-def owned(owner: Array, n: int) -> pd.Categorical:
+def owned(owner: Array, n: int) -> Any:
     """Return codes as a grouper that pandas need not hash."""
-    return pd.Categorical.from_codes(owner, categories=pd.RangeIndex(n))  # type: ignore[arg-type]
+    return pd.Categorical.from_codes(owner, categories=pd.RangeIndex(n))
 
 
 class Layout:
@@ -235,12 +235,14 @@ def pandas_panels(
 ) -> Iterator[pd.DataFrame]:
     """Yield the part of `crm_ml.build_panel` that belongs to each cutoff."""
     moments = micros(pd.Series(pd.to_datetime(sorted(cutoffs), format="ISO8601")))
-    layout = Layout(transactions, interactions, moments)
+    layout = Layout(transactions, interactions, moments.tolist())
     for moment in moments.tolist():
         frame = features_at(layout, moment)
         chosen = np.flatnonzero(layout.first < moment)
         labels = labels_at(layout, moment, horizon_days * DAY)
         ahead = {name: array[chosen] for name, array in labels.items()}
-        begin, end = (pd.Timestamp(at, unit="us", tz="UTC").as_unit("us") for at in (moment, moment + horizon_days * DAY))
+        begin, end = (
+            pd.Timestamp(at, unit="us", tz="UTC").as_unit("us") for at in (moment, moment + horizon_days * DAY)
+        )
         frame.insert(0, "cutoff", begin)
         yield frame.assign(horizon_days=float(horizon_days), label_end=end, **ahead)
