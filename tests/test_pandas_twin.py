@@ -19,7 +19,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.Dat
     folder: Path = tmp_path_factory.mktemp("shop")
     make_shop(folder, customers=3_000, transactions=40_000, interactions=90_000, days=365)
     transactions, interactions = (pd.read_parquet(folder / f"{n}.parquet") for n in ("transactions", "interactions"))
-    moments = [pd.Timestamp(cutoff) - pd.Timedelta(days=days) for cutoff in CUTOFFS for days in (0, 30, 90, 120, 365)]
+    moments = [
+        pd.Timestamp(cutoff) - pd.Timedelta(days=days) for cutoff in CUTOFFS for days in (-30, 0, 30, 90, 120, 365)
+    ]
     known = interactions["customer_id"].iloc[0]
     money = [(1, moment, 10.0) for moment in moments]  # on every edge
     money += [(2, CUTOFFS[0], -5.0), (3, "2022-05-01", 0.0), (4, "2022-05-01", -5.0), (4, "2022-05-02", 5.0)]
