@@ -19,7 +19,7 @@ from typing import Any
 HORIZON_DAYS = 30
 WRITER: dict[str, Any] = {"compression": "snappy", "use_dictionary": True}
 BUCKETS, BATCH = 16, 1 << 20
-SAMPLE_ROWS = 200_000
+SAMPLE_ROWS, MOMENTS = 200_000, ("cutoff", "label_end")
 
 Job = dict[str, Any]
 Run = Callable[[], None]
@@ -188,41 +188,40 @@ def made(job: Job) -> Job:
 
 
 def compared(job: Job) -> Job:
-    """Compare two outputs on the same sample of customers: all rows when there are few.
+    """Compare two outputs on the same sample of customers: all of them when there are few rows.
 
-    Returns the largest |a − b| / max(1, |b|), whether the same values are missing, and how the first was written.
+    Returns the largest |a − b| / max(1, |b|), NaN where rows or columns differ; whether the same values are missing;
+    and how the first was written.
     """
     import duckdb
     import numpy as np
-    from pyarrow import parquet
 
     connection = duckdb.connect(config={"threads": 1, "memory_limit": "2GB"})
     connection.execute("SET TimeZone = 'UTC'")
     files = [parts(Path(job[side])) for side in ("out", "reference")]
-    rows = [connection.sql(f"SELECT count(*) FROM read_parquet({f})").fetchall()[0][0] for f in files]
-    buckets = 1 + rows[0] // SAMPLE_ROWS
-    frames = []
-    for found in files:
-        columns = connection.sql(f"SELECT * FROM read_parquet({found})").columns
-        times = [f"epoch_us({name})::DOUBLE AS {name}" for name in ("cutoff", "label_end") if name in columns]
-        numbers = [f"{name}::DOUBLE AS {name}" for name in sorted({*columns} - {"customer_id", "cutoff", "label_end"})]
-        table = connection.sql(
-            f"SELECT customer_id::BIGINT::DOUBLE AS customer_id, {', '.join(times + numbers)} "
-            f"FROM read_parquet({found}) WHERE hash(customer_id::BIGINT) % {buckets} = 0 ORDER BY ALL"
-        ).to_arrow_table()
-        frames.append({name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names})
-    ours, theirs = frames
-    keys = [name for name in ("customer_id", "cutoff", "label_end") if name in theirs]
+    rows = [connection.sql(f"SELECT count(*) FROM read_parquet({found})").fetchall()[0][0] for found in files]
+    ours, theirs = (sampled(connection, found, buckets=1 + rows[0] // SAMPLE_ROWS) for found in files)
+    keys = [name for name in ("customer_id", *MOMENTS) if name in theirs]
     same = rows[0] == rows[1] and [*ours] == [*theirs] and all(np.array_equal(ours[k], theirs[k]) for k in keys)
-    if not same:
-        return {"deviation": float("nan"), "missing": False, "written": written(files[0], parquet)}
-    a, b = (np.column_stack([frame[name] for name in theirs]).astype(np.float64) for frame in frames)
-    missing = bool((np.isnan(a) == np.isnan(b)).all())
-    return {
-        "deviation": float(np.nanmax(np.abs(a - b) / np.maximum(1, np.abs(b)))),
-        "missing": missing,
-        "written": written(files[0], parquet),
-    }
+    answer = {"deviation": float("nan"), "missing": False, "written": written(files[0])}
+    if same:
+        a, b = (np.column_stack([*frame.values()]) for frame in (ours, theirs))
+        answer["deviation"] = float(np.nanmax(np.abs(a - b) / np.maximum(1, np.abs(b))))
+        answer["missing"] = bool((np.isnan(a) == np.isnan(b)).all())
+    return answer
+
+
+def sampled(connection: Any, files: list[str], *, buckets: int) -> dict[str, Any]:
+    """Return an output's columns as floats for one of so many customers, in order of customer and cutoff."""
+    columns = connection.sql(f"SELECT * FROM read_parquet({files})").columns
+    wanted = ["customer_id::BIGINT::DOUBLE AS customer_id"]
+    wanted += [f"epoch_us({name})::DOUBLE AS {name}" for name in MOMENTS if name in columns]
+    wanted += [f"{name}::DOUBLE AS {name}" for name in sorted({*columns} - {"customer_id", *MOMENTS})]
+    table = connection.sql(
+        f"SELECT {', '.join(wanted)} FROM read_parquet({files}) "
+        f"WHERE hash(customer_id::BIGINT) % {buckets} = 0 ORDER BY ALL"
+    ).to_arrow_table()
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def parts(path: Path) -> list[str]:
@@ -230,8 +229,10 @@ def parts(path: Path) -> list[str]:
     return [str(path)] if path.is_file() else sorted(map(str, path.rglob("*.parquet")))
 
 
-def written(files: list[str], parquet: Any) -> str:
-    """Return compression and encodings of an output's first column of features."""
+def written(files: list[str]) -> str:
+    """Return compression and encoding of an output's first column of features."""
+    from pyarrow import parquet
+
     group = parquet.ParquetFile(files[0]).metadata.row_group(0)
     columns = (group.column(number) for number in range(group.num_columns))
     column = next(column for column in columns if column.path_in_schema == "recency_days")
