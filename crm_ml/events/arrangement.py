@@ -21,7 +21,7 @@ from crm_ml.events.sources import open_source
 
 __all__ = ["Arrangement", "Contents", "arrange"]
 
-EVENTS_PER_BUCKET = 1_000_000
+EVENTS_PER_BUCKET = 500_000
 BYTES_PER_EVENT = 300
 """Of memory, that sorting a bucket takes at most."""
 

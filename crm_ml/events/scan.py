@@ -19,7 +19,7 @@ from crm_ml.events.sources import unreadable
 
 __all__ = ["scan"]
 
-BATCH_ROWS = 1 << 20
+BATCH_ROWS = 1 << 18
 
 
 @dataclass

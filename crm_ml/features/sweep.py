@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from crm_ml.compiled import compiled
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import stamp
 from crm_ml.events.log import CustomerLog
@@ -87,5 +88,12 @@ class Sweep:
             built |= labels_after(history, horizon=self.horizon)
         start = NEVER + 1 if self.lookback is None else (self.cutoffs - self.lookback)[:, None]
         at, who = np.nonzero(history.last_purchase >= start)
-        row = at * len(history) + who
-        return Part(bucket.customer_id[who], at, {name: array.ravel()[row] for name, array in built.items()})
+        rows, kept = at * len(history) + who, np.empty((len(built), len(at)))
+        for column, array in zip(kept, built.values(), strict=True):
+            compiled(_pick)(array.ravel(), rows, column)
+        return Part(bucket.customer_id[who], at, dict(zip(built, kept, strict=True)))
+
+
+def _pick(values: Any, rows: Any, picked: Any) -> None:
+    for at in range(len(rows)):
+        picked[at] = values[rows[at]]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from crm_ml.errors import SchemaError
 from crm_ml.events.clock import DAY, Moment, moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
@@ -24,14 +28,20 @@ _UTC = pa.timestamp("us", "UTC")
 
 
 def write_features(log: CustomerLog, path: str | Path, *, as_of: Moment, features: Features = DEFAULT_FEATURES) -> Path:
-    """Write the frame of `crm_ml.build_features` to a Parquet file, with ``customer_id`` as a column.
+    """Write the frame of `crm_ml.build_features` to Parquet, with ``customer_id`` as a column.
 
-    The file appears in one rename, complete or not at all. Customers are in order within parts of the log,
-    not across them.
+    Customers are in order within parts of the log, not across them. It appears in one rename, complete or not
+    at all.
+
+    Parameters
+    ----------
+    log, as_of, features : as for `crm_ml.build_features`.
+    path : a file whose name ends in ``.parquet``, or a new folder, which gets a file per thread of the log,
+        written side by side.
     """
     sweep = Sweep.of(log, [moment(as_of)], features=features)
     tables = (pa.table({"customer_id": part.customers} | part.columns) for part in sweep.parts(log))
-    if not write_parquet(tables, path):
+    if not write_parquet(tables, path, files=log.host.threads):
         raise nobody_bought(log, as_of)
     return Path(path)
 
@@ -45,13 +55,20 @@ def write_panel(
     lookback_days: float | None = None,
     features: Features = DEFAULT_FEATURES,
 ) -> Path:
-    """Write the frame of `crm_ml.build_panel` to a Parquet file, with ``customer_id`` and ``cutoff`` as columns.
+    """Write the frame of `crm_ml.build_panel` to Parquet, with ``customer_id`` and ``cutoff`` as columns.
 
-    The file appears in one rename, complete or not at all. Rows are in order of cutoff and customer within
-    parts of the log, not across them. The other parameters are those of `crm_ml.build_panel`.
+    Rows are in order of cutoff and customer within parts of the log, not across them. It appears in one rename,
+    complete or not at all.
+
+    Parameters
+    ----------
+    log, cutoffs, horizon_days, lookback_days, features : as for `crm_ml.build_panel`.
+    path : a file whose name ends in ``.parquet``, or a new folder, which gets a file per thread of the log,
+        written side by side.
     """
     sweep = panel_sweep(log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=features)
-    if not write_parquet((_panel_table(sweep, part) for part in sweep.parts(log)), path):
+    tables = (_panel_table(sweep, part) for part in sweep.parts(log))
+    if not write_parquet(tables, path, files=log.host.threads):
         raise nobody_eligible(sweep)
     return Path(path)
 
@@ -67,30 +84,75 @@ def _panel_table(sweep: Sweep, part: Part) -> pa.Table:
     return pa.table(keys | {name: columns[name] for name in (*sweep.features.columns, *LABEL_COLUMNS)})
 
 
-def write_parquet(tables: Iterable[pa.Table], path: str | Path) -> int:
-    """Write tables of one schema to a Parquet file that appears in one rename; return the number of rows.
+def write_parquet(tables: Iterable[pa.Table], path: str | Path, *, files: int = 1) -> int:
+    """Write tables of one schema to Parquet in one rename, complete or not at all; return the number of rows.
 
-    Where there is not a single row, no file appears.
+    Where there is not a single row, nothing appears.
+
+    Parameters
+    ----------
+    path : a file whose name ends in ``.parquet``; otherwise a folder, which must be new.
+    files : how many files a folder gets, written side by side.
+
+    Raises
+    ------
+    SchemaError
+        The folder exists.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    is_file = target.suffix == ".parquet"
+    if target.exists() and not is_file:
+        raise SchemaError(f"{str(target)!r} must be a new folder; it exists.\nName another one, or remove it first.")
     staged = target.with_name(f".{target.name}.partial")
-    rows = 0
+    _remove(staged)
+    (target.parent if is_file else staged).mkdir(parents=True, exist_ok=True)
+    paths = [staged] if is_file else [staged / f"part-{number}.parquet" for number in range(files)]
     try:
-        with ExitStack() as opened:
-            writer: pq.ParquetWriter | None = None
-            for table in tables:
-                writer = writer or opened.enter_context(_writer(staged, table.schema))
-                writer.write_table(table)
-                rows += len(table)
+        rows = _write(tables, paths)
         if rows:
             staged.replace(target)
     finally:
-        staged.unlink(missing_ok=True)
+        _remove(staged)
     return rows
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Open a file in which numbers are written without dictionaries, which would double the time and save nothing."""
-    others = [field.name for field in schema if not pa.types.is_floating(field.type)]
-    return pq.ParquetWriter(path, schema, use_dictionary=others)
+def _write(tables: Iterable[pa.Table], paths: Sequence[Path]) -> int:
+    """Write tables in turn to several files, each by a thread of its own."""
+    rows = 0
+    with ExitStack() as opened:
+        writers: list[pq.ParquetWriter] = []
+        threads = [opened.enter_context(ThreadPoolExecutor(1)) for _ in paths]
+        under_way: deque[Future[None]] = deque()
+        for number, table in enumerate(tables):
+            if number < len(paths):
+                writers.append(opened.enter_context(_writer(paths[number], table)))
+            if len(under_way) == len(paths):
+                under_way.popleft().result()
+            place = number % len(paths)
+            under_way.append(threads[place].submit(writers[place].write_table, table))
+            rows += len(table)
+        for written in under_way:
+            written.result()
+    return rows
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def _writer(path: Path, first: pa.Table) -> pq.ParquetWriter:
+    """Open a file for tables like the first: whole numbers and text with dictionaries, other numbers as they are.
+
+    Compressing features, or dictionaries of other numbers, would double the time to save little.
+    """
+    others = [name for name, column in zip(first.column_names, first.columns, strict=True) if _repeats(column)]
+    return pq.ParquetWriter(path, first.schema, use_dictionary=others, compression="none")
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(column.type):
+        return True
+    numbers = column.to_numpy()
+    return bool(((numbers == np.floor(numbers)) & (np.abs(numbers) < 1000) | np.isnan(numbers)).all())

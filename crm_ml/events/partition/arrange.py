@@ -102,18 +102,18 @@ def sorted_rows(owner: npt.NDArray[np.int32], columns: Columns, *, n_customers: 
     ties : columns that put rows of one customer and moment in order, the first counting most.
     """
     offsets = np.zeros(n_customers + 1, dtype=np.int64)
-    order = np.empty(len(owner), dtype=np.int64)
-    tied = np.empty(len(owner), dtype=np.int64)
-    n_tied = compiled(_sort)(owner, columns["timestamp"], offsets, order, tied)
-    if n_tied:
+    order, time = np.empty(len(owner), dtype=np.int64), np.empty(len(owner), dtype=np.int64)
+    tied = np.zeros(len(owner), dtype=np.int64)
+    if compiled(_sort)(owner, columns["timestamp"], offsets, order, time, tied):
         places = np.flatnonzero(tied)
         rows = order[places]
         keys = [columns[name][rows] for name in reversed(ties) if name in columns]
         order[places] = rows[np.lexsort([*keys, tied[places]])]
-    return {"offsets": offsets} | {name: column[order] for name, column in columns.items()}
+    others = {name: column[order] for name, column in columns.items() if name != "timestamp"}
+    return {"offsets": offsets, "timestamp": time} | others
 
 
-def _sort(owner: Any, time: Any, offsets: Any, order: Any, tied: Any) -> int:
+def _sort(owner: Any, time: Any, offsets: Any, order: Any, sorted_time: Any, tied: Any) -> int:
     """Sort rows by owner and time, and number the runs of equal owner and time from 1; 0 is a run of one."""
     for row in range(len(owner)):
         offsets[owner[row] + 1] += 1
@@ -121,21 +121,20 @@ def _sort(owner: Any, time: Any, offsets: Any, order: Any, tied: Any) -> int:
         offsets[customer + 1] += offsets[customer]
     place = offsets[:-1].copy()
     for row in range(len(owner)):
-        order[place[owner[row]]] = row
+        at = place[owner[row]]
         place[owner[row]] += 1
+        order[at], sorted_time[at] = row, time[row]
     n_runs = 0
     for customer in range(len(offsets) - 1):
         begin, end = offsets[customer], offsets[customer + 1]
         for at in range(begin + 1, end):
-            if time[order[at]] < time[order[at - 1]]:
-                stretch = order[begin:end].copy()
-                order[begin:end] = stretch[np.argsort(time[stretch], kind="mergesort")]
+            if sorted_time[at] < sorted_time[at - 1]:
+                within = np.argsort(sorted_time[begin:end], kind="mergesort")
+                order[begin:end] = order[begin:end][within]
+                sorted_time[begin:end] = sorted_time[begin:end][within]
                 break
-        if begin < end:
-            tied[begin] = 0
         for at in range(begin + 1, end):
-            tied[at] = 0
-            if time[order[at]] == time[order[at - 1]]:
+            if sorted_time[at] == sorted_time[at - 1]:
                 if tied[at - 1] == 0:
                     n_runs += 1
                     tied[at - 1] = n_runs

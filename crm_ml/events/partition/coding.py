@@ -72,40 +72,39 @@ def _take_bytes(begins: Any, content: Any, rows: Any, taken: Any) -> None:
 
 def _code(keys: Any, begins: Any, content: Any, codes: Any, firsts: Any) -> int:
     """Give the distinct identifiers numbers as they come, by open addressing; note the first row of each."""
-    mask = np.uint64(4095)
-    slots = np.full(4096, -1, dtype=np.int32)
+    size = 4096
+    slot_keys, slot_codes = np.empty(size, dtype=np.uint64), np.full(size, -1, dtype=np.int32)
     count = 0
     for row in range(len(keys)):
-        slot = np.int64(mixed(keys[row]) & mask)
-        while True:
-            code = slots[slot]
-            if code < 0:
-                break
-            first = firsts[code]
-            if keys[first] == keys[row]:
-                if len(content) == 0:
-                    break
-                length = begins[row + 1] - begins[row]
-                same = begins[first + 1] - begins[first] == length
-                at = 0
-                while same and at < length:
-                    same = content[begins[first] + at] == content[begins[row] + at]
-                    at += 1
+        key = keys[row]
+        slot = np.int64(mixed(key) & np.uint64(size - 1))
+        code = slot_codes[slot]
+        while code >= 0:
+            if slot_keys[slot] == key:
+                same, first = True, begins[firsts[code]] if len(content) else 0
+                if len(content):
+                    length = begins[row + 1] - begins[row]
+                    same = begins[firsts[code] + 1] - first == length
+                    at = 0
+                    while same and at < length:
+                        same = content[first + at] == content[begins[row] + at]
+                        at += 1
                 if same:
                     break
-            slot = (slot + 1) & np.int64(mask)
+            slot = (slot + 1) & (size - 1)
+            code = slot_codes[slot]
         if code < 0:
             code = np.int32(count)
-            slots[slot] = code
-            firsts[count] = row
+            slot_keys[slot], slot_codes[slot], firsts[count] = key, code, row
             count += 1
-            if 2 * count > len(slots):
-                mask = np.uint64(2 * len(slots) - 1)
-                slots = np.full(2 * len(slots), -1, dtype=np.int32)
+            if 2 * count > size:
+                size *= 2
+                slot_keys, slot_codes = np.empty(size, dtype=np.uint64), np.full(size, -1, dtype=np.int32)
                 for known in range(count):
-                    slot = np.int64(mixed(keys[firsts[known]]) & mask)
-                    while slots[slot] >= 0:
-                        slot = (slot + 1) & np.int64(mask)
-                    slots[slot] = np.int32(known)
+                    key = keys[firsts[known]]
+                    slot = np.int64(mixed(key) & np.uint64(size - 1))
+                    while slot_codes[slot] >= 0:
+                        slot = (slot + 1) & (size - 1)
+                    slot_keys[slot], slot_codes[slot] = key, np.int32(known)
         codes[row] = code
     return count

@@ -55,7 +55,7 @@ def hash_integers(values: npt.NDArray[np.int64]) -> Hashes:
     True
     """
     hashes: Hashes = np.empty(len(values), dtype=np.uint64)
-    compiled(_hash_integers, calls=(mixed,))(values, hashes)
+    compiled(_hash_integers, calls=(mixed,))(values, _FOUR_DIGITS, hashes)
     return hashes
 
 
@@ -83,24 +83,39 @@ def _hash_texts(begins: Any, words: Any, hashes: Any) -> None:
         hashes[row] = h
 
 
-def _hash_integers(values: Any, hashes: Any) -> None:
-    words = np.zeros(3, dtype=np.uint64)
+def _hash_integers(values: Any, four_digits: Any, hashes: Any) -> None:
+    """Make each number's decimal text in words of eight bytes, eight digits at a time, and mix them."""
+    words = np.empty(3, dtype=np.uint64)
+    ten_8 = np.uint64(100_000_000)
     for row in range(len(values)):
-        negative = values[row] < 0
-        rest = np.uint64(-values[row]) if negative else np.uint64(values[row])
-        length, power = 1 + negative, np.uint64(10)
-        while rest >= power and length < 19 + negative:
-            length += 1
+        sign = 1 if values[row] < 0 else 0
+        rest = np.uint64(-values[row]) if sign else np.uint64(values[row])
+        digits, power = 1, np.uint64(10)
+        while digits < 19 and rest >= power:
+            digits += 1
             power *= np.uint64(10)
-        length += rest >= np.uint64(10_000_000_000_000_000_000)
-        words[:] = np.uint64(0)
-        for at in range(length - 1, negative - 1, -1):
-            tenth = rest // np.uint64(10)
-            words[at >> 3] = words[at >> 3] << np.uint64(8) | (rest - tenth * np.uint64(10) + np.uint64(48))
-            rest = tenth
-        if negative:
-            words[0] = words[0] << np.uint64(8) | np.uint64(45)
-        h = mixed(np.uint64(length + 1))
-        for at in range((length + 7) >> 3):
-            h = mixed(h ^ words[at])
+        words[0] = np.uint64(45 * sign)
+        words[1] = words[2] = np.uint64(0)
+        at = sign
+        for group in range((digits - 1) // 8, -1, -1):
+            divisor = np.uint64(1) if group == 0 else (ten_8 if group == 1 else ten_8 * ten_8)
+            eight = rest // divisor
+            rest -= eight * divisor
+            upper = eight // np.uint64(10_000)
+            text = four_digits[upper] | four_digits[eight - upper * np.uint64(10_000)] << np.uint64(32)
+            length = digits - 8 * group if group == (digits - 1) // 8 else 8
+            text >>= np.uint64(8 * (8 - length))
+            word, shift = at >> 3, np.uint64(8 * (at & 7))
+            words[word] |= text << shift
+            if (at & 7) + length > 8:
+                words[word + 1] |= text >> (np.uint64(64) - shift)
+            at += length
+        h = mixed(np.uint64(at + 1))
+        for word in range((at + 7) >> 3):
+            h = mixed(h ^ words[word])
         hashes[row] = h
+
+
+_FOUR_DIGITS = np.array(
+    [int.from_bytes(f"{number:04}".encode(), "little") for number in range(10_000)], dtype=np.uint64
+)
