@@ -12,12 +12,11 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HORIZON_DAYS = 30
-WRITER: dict[str, Any] = {"compression": "snappy", "use_dictionary": True}
 BUCKETS, BATCH = 16, 1 << 20
 SAMPLE_ROWS, MOMENTS = 200_000, ("cutoff", "label_end")
 
@@ -25,23 +24,13 @@ Job = dict[str, Any]
 Run = Callable[[], None]
 
 
-def write(path: Path, tables: Iterable[Any]) -> None:
-    """Write Arrow tables or batches as one Parquet file."""
-    from pyarrow import parquet
-
-    writer = None
-    for table in tables:
-        writer = writer or parquet.ParquetWriter(path, table.schema, **WRITER)
-        writer.write(table)
-    if writer:
-        writer.close()
-
-
 def by_pandas(job: Job) -> Run:
     """With the frames of `pandas_features` or, grouped anew at each cutoff, of `grouped_features`."""
     import pandas_features
     import pyarrow as pa
     from pyarrow import parquet
+
+    from crm_ml.features.writing import write_parquet
 
     module: Any = pandas_features
     if job["way"] == "grouped":
@@ -60,7 +49,7 @@ def by_pandas(job: Job) -> Run:
             frames = iter([module.pandas_features(*shop, as_of=cutoffs[0])])
         else:
             frames = module.pandas_panels(*shop, cutoffs=cutoffs, horizon_days=HORIZON_DAYS)
-        write(Path(job["out"]), map(pa.Table.from_pandas, frames))
+        write_parquet(map(pa.Table.from_pandas, frames), job["out"])
 
     return run
 
@@ -70,12 +59,14 @@ def by_duckdb(job: Job) -> Run:
     import numpy as np
     from duckdb_features import connect, sql_features
 
+    from crm_ml.features.writing import write_parquet
+
     moments = np.array(job["cutoffs"], dtype="datetime64[us]").astype(np.int64).tolist()
     horizon = None if len(moments) == 1 else HORIZON_DAYS
 
     def run() -> None:
         connection = connect(Path(job["folder"]), threads=job["cores"])
-        write(Path(job["out"]), sql_features(connection, moments, horizon_days=horizon))
+        write_parquet(sql_features(connection, moments, horizon_days=horizon), job["out"])
 
     return run
 

@@ -7,10 +7,10 @@ python tests/benchmarks/features.py frames --customers 50000 --transactions 1000
 Run it on a quiet machine. All ways start from two Parquet files in order of time and write the features of every
 customer with a purchase before the cutoff; from two cutoffs on, the labels of the next 30 days as well. Each runs in a
 process of its own that is pinned to one core, or two where the row says so; what it imports is imported before the
-clock starts, and a first run on a small shop has loaded compiled code. Cutoffs are the last firsts of a month with a
+clock starts, and a first run on a small shop has compiled what is compiled. All write with crm_ml's writer. Cutoffs are the last firsts of a month with a
 whole label window. Memory is the process's peak (ru_maxrss). Deviations are from pandas on a sample of customers,
 |a − b| / max(1, |b|). Of the two pandas ways, the faster at a number of cutoffs is what the others are compared to.
-Where "written as" differs, so does the work of writing. The shop is drawn into a temporary folder, or into `--folder`
+The shop is drawn into a temporary folder, or into `--folder`
 and reused when it is there.
 """
 
@@ -88,6 +88,11 @@ def run(way: Way, folder: Path, out: Path, cutoffs: list[str], *, repeats: int =
     return best
 
 
+def output(way: Way, work: Path) -> Path:
+    """Return where a way writes: several cores write a folder side by side, one a file."""
+    return work / ("out" if way.job.get("cores", 1) > 1 else "out.parquet")
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder, if there is one."""
     if path.is_dir():
@@ -143,7 +148,7 @@ def table(asked: argparse.Namespace, folder: Path, work: Path) -> None:
     counts, done = (1, asked.cutoffs), dict[tuple[str, int], Job]()
     for name in asked.ways:
         for count in counts[: 1 if name == "partition" else 2]:
-            out, reference = work / "out.parquet", work / f"reference_{count}.parquet"
+            out, reference = output(WAYS[name], work), work / f"reference_{count}.parquet"
             made = run(WAYS[name], folder, out, monthly(count, asked.days), repeats=asked.repeats)
             if made is not None:
                 done[name, count] = made | compared(WAYS[name], out, reference)
@@ -185,7 +190,7 @@ def frames(asked: argparse.Namespace, folder: Path, work: Path) -> None:
         for kind in FRAMES if way.job["way"] == "crm_ml" else FRAMES[:1]:
             found = []
             for n in counts:
-                out = work / "out.parquet"
+                out = output(way, work)
                 made = run(way, folder, out, monthly(n, asked.days), repeats=asked.repeats, frames=kind)
                 found.append(made | compared(way, out, work / f"reference_{n}.parquet") if made else {})
             seconds = [each.get("seconds") for each in found]
@@ -210,7 +215,7 @@ def scaling(asked: argparse.Namespace, work: Path) -> None:
         make(folder, shop, asked.days)
         for way in (WAYS[name] for name in asked.ways):
             for count in asked.counts:
-                out = work / "out.parquet"
+                out = output(way, work)
                 done = run(way, folder, out, monthly(count, asked.days), repeats=asked.repeats) or {}
                 remove(out)
                 seconds = done.get("seconds")
@@ -255,10 +260,11 @@ def main() -> None:
         work = Path(temporary)
         make(work / "small", SMALL, asked.days)
         tried = {
-            name: all(run(WAYS[name], work / "small", work / "out.parquet", monthly(n, asked.days)) for n in (1, 2))
+            name: all(run(WAYS[name], work / "small", output(WAYS[name], work), monthly(n, asked.days)) for n in (1, 2))
             for name in asked.ways
         }
-        remove(work / "out.parquet")
+        for name in asked.ways:
+            remove(output(WAYS[name], work))
         asked.ways = [name for name, ran in tried.items() if ran]
         if asked.mode == "scaling":
             scaling(asked, work)
