@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks check benchmarks clean
+.PHONY: help install demo test lint types notebooks check benchmarks bench-features clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -9,7 +9,7 @@ ENVIRONMENT := .venv/.installed
 PIP_INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --constraint .ci/constraints.txt
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 install: $(ENVIRONMENT)  ## Create .venv with the package and its tools (PYTHON=... names the interpreter)
 
@@ -38,6 +38,12 @@ benchmarks: $(ENVIRONMENT)  ## Print speed, accuracy, published values and holdo
 	.venv/bin/python tests/benchmarks/speed.py cdnow 100000 1000000 && \
 	for table in accuracy holdouts interval_coverage audit reference_values; do \
 		echo; .venv/bin/python tests/benchmarks/$$table.py || exit; \
+	done
+
+bench-features: $(ENVIRONMENT)  ## Print the features' speed beside pandas and DuckDB, from files and frames, as shops grow
+	@export PYTHONPATH=. shop="--customers 1000000 --transactions 20000000 --interactions 60000000" && \
+	for mode in "table $$shop" "frames $$shop" scaling; do \
+		.venv/bin/python tests/benchmarks/features.py $$mode || exit; \
 	done
 
 clean:  ## Remove the environment, caches and builds; models/ stays

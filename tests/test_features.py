@@ -35,7 +35,20 @@ from crm_ml.features import (
 
 NAN = float("nan")
 CUTOFFS = ["2024-03-01", "2024-02-29", "2023-07-14 13:37:00", "1971-05-01", "2100-03-01"]
+ZONED = [("2024-04-12", "Europe/Berlin"), ("2023-11-20", "America/New_York"), ("2024-10-07", "Australia/Lord_Howe")]
+N_CUSTOMERS = 200
 KINDS = ("cart", "e-mail open", "view")
+
+
+def in_utc(zone: str, events: pd.DataFrame) -> pd.DataFrame:
+    times = events["timestamp"].dt.tz_localize(zone).dt.tz_convert("UTC")
+    return events.assign(timestamp=times.dt.tz_localize(None))
+
+
+def told_once_in(zone: str, events: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the local times that a change of the clocks skips or gives twice."""
+    local = events["timestamp"].dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    return events[local.notna()]
 
 
 class Money(NamedTuple):
@@ -171,13 +184,17 @@ def twin(bought: pd.DataFrame, acted: pd.DataFrame, cutoff: pd.Timestamp) -> dic
     }
 
 
-@pytest.mark.parametrize("when", CUTOFFS)
+@pytest.mark.parametrize(("when", "zone"), [*((when, "UTC") for when in CUTOFFS), *ZONED])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_feature_and_label_agrees_with_its_documentation(seed: int, when: str) -> None:
+def test_every_feature_and_label_agrees_with_its_documentation(seed: int, when: str, zone: str) -> None:
     cutoff = pd.Timestamp(when)
-    bought, acted = awkward_shop(seed, cutoff=cutoff, n_customers=80)
+    bought, acted = (
+        told_once_in(zone, events) for events in awkward_shop(seed, cutoff=cutoff, n_customers=N_CUSTOMERS)
+    )
+    log = CustomerLog(bought, acted, n_buckets=3, timezone=zone)
+    bought, acted = (in_utc(zone, events) for events in (bought, acted))
+    cutoff = cutoff.tz_localize(zone).tz_convert("UTC").tz_localize(None)
     expected = pd.DataFrame.from_dict(twin(bought, acted, cutoff), orient="index").sort_index()
-    log = CustomerLog(bought, acted, n_buckets=3)
     panel = build_panel(log, cutoffs=[cutoff], horizon_days=20, features=[*DEFAULT_FEATURES]).droplevel("cutoff")
     summaries = build_features(log, as_of=cutoff, features=[PurchaseSummary()])
     found = panel.join(summaries.drop(columns="frequency"))

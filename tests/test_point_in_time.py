@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from histories import awkward_shop
+from histories import awkward_shop, with_details
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_ml import CustomerLog
 from crm_ml.features import (
-    DEFAULT_FEATURES,
     LABEL_COLUMNS,
+    EventCount,
     InteractionDecline,
     PurchaseSummary,
     build_features,
@@ -24,7 +24,9 @@ from crm_ml.features import (
 
 CUTOFF = pd.Timestamp("2024-03-01")
 CUTOFFS = [CUTOFF - pd.Timedelta(days=45), CUTOFF - pd.Timedelta(days=15), CUTOFF]
-SHOP = awkward_shop(11, cutoff=CUTOFF, n_customers=48)
+BOUGHT, ACTED = awkward_shop(11, cutoff=CUTOFF, n_customers=48)
+SHOP = (with_details(BOUGHT, 12), ACTED)
+EVERYTHING = ["all", EventCount("score", {"view": 1, "cart": 5}, 45, by_value=True)]
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 Bits = tuple[tuple[str, ...], tuple[str, ...], bytes]
@@ -37,11 +39,11 @@ def bits(frame: pd.DataFrame) -> Bits:
 
 def features_at(shop: Frames, cutoff: pd.Timestamp = CUTOFF, **how: Any) -> list[Bits]:
     log = CustomerLog(*shop, **how)
-    return [bits(build_features(log, as_of=cutoff, features=f)) for f in (DEFAULT_FEATURES, [PurchaseSummary()])]
+    return [bits(build_features(log, as_of=cutoff, features=f)) for f in (EVERYTHING, [PurchaseSummary()])]
 
 
 def panel_features(shop: Frames, cutoffs: list[pd.Timestamp], **how: Any) -> list[Bits]:
-    panel = build_panel(CustomerLog(*shop, **how), cutoffs=cutoffs, horizon_days=1)
+    panel = build_panel(CustomerLog(*shop, **how), cutoffs=cutoffs, horizon_days=1, features=EVERYTHING)
     parts = panel.drop(columns=list(LABEL_COLUMNS)).groupby(level="cutoff")
     return [bits(part) for _, part in parts]
 
@@ -59,7 +61,8 @@ def tampered(shop: Frames, cutoff: pd.Timestamp, seed: int) -> Frames:
         kept = later.sample(frac=float(draw.random()), random_state=seed)
         new = pd.concat([kept.sample(frac=0.5, random_state=seed), frame[~future].sample(9, random_state=seed)])
         new["customer_id"] = draw.choice([*frame["customer_id"].unique(), "a new one", "c000a", "zz"], len(new))
-        new["timestamp"] = [cutoff + pd.Timedelta(int(days), "D") for days in draw.choice([0, 0, 1, 40], len(new))]
+        days_later = [60, *draw.choice([0, 0, 1, 40], len(new) - 1)]  # the log ends late whatever is deleted
+        new["timestamp"] = [cutoff + pd.Timedelta(int(days), "D") for days in days_later]
         if "amount" in new:
             new["amount"] = draw.normal(0, 1e6, len(new))
         else:
@@ -94,6 +97,28 @@ def test_each_cutoff_of_a_panel_knows_nothing_of_its_future(seed: int, which: in
     assert found[: which + 1] == panel_features(SHOP, CUTOFFS)[: which + 1]
 
 
+@settings(max_examples=12)
+@given(st.data())
+def test_one_event_more_less_or_other_at_or_after_the_cutoff_changes_nothing(data: st.DataObject) -> None:
+    table = data.draw(st.sampled_from([0, 1]), label="table")
+    frame = SHOP[table]
+    later = frame.index[frame["timestamp"] >= CUTOFF].tolist()
+    row = data.draw(st.sampled_from(later), label="row")
+    what = data.draw(st.sampled_from(["delete", "double", "move", "give to another", "change"]), label="what")
+    one = frame.loc[[row]]
+    if what == "move":
+        one = one.assign(timestamp=CUTOFF + pd.Timedelta(data.draw(st.integers(0, 10**13), label="us"), "us"))
+    elif what == "give to another":
+        one = one.assign(customer_id=data.draw(st.sampled_from(sorted(frame["customer_id"])), label="other"))
+    elif what == "change" and table == 0:
+        one = one.assign(amount=data.draw(st.floats(-1e9, 1e9), label="amount"), order_id=None, quantity=1e6)
+    elif what == "change":
+        one = one.assign(event_type="view", value=data.draw(st.floats(-1e9, 1e9), label="value"))
+    parts = [frame.drop(index=row)] + ([] if what == "delete" else [one] * (2 if what == "double" else 1))
+    changed = pd.concat(parts)
+    assert features_at((changed, SHOP[1]) if table == 0 else (SHOP[0], changed)) == features_at(SHOP)
+
+
 def test_a_future_that_never_comes_changes_nothing() -> None:
     cut = tuple(frame[frame["timestamp"] < CUTOFF] for frame in SHOP)
     assert features_at((cut[0], cut[1])) == features_at(SHOP)
@@ -125,7 +150,7 @@ def test_the_split_into_files_leaves_no_trace(parts: int, tmp_path: Path) -> Non
         for number, rows in enumerate(np.array_split(np.random.default_rng(parts).permutation(len(frame)), parts)):
             frame.iloc[rows].to_parquet(tmp_path / f"{name}{number}.parquet")
     log = CustomerLog(tmp_path / "orders*.parquet", tmp_path / "events*.parquet")
-    assert bits(build_features(log, as_of=CUTOFF)) == features_at(SHOP)[0]
+    assert bits(build_features(log, as_of=CUTOFF, features=EVERYTHING)) == features_at(SHOP)[0]
 
 
 def test_an_event_a_microsecond_before_the_cutoff_is_known() -> None:
@@ -133,6 +158,6 @@ def test_an_event_a_microsecond_before_the_cutoff_is_known() -> None:
     name = build_features(CustomerLog(bought, acted), as_of=CUTOFF).index[0]
     for shift, known in ((-1, True), (0, False)):
         time = CUTOFF + pd.Timedelta(shift, "us")
-        extra = pd.DataFrame({"customer_id": [name], "timestamp": [time], "amount": [5.0], "order_id": ["new"]})
+        extra = bought.head(1).assign(customer_id=name, timestamp=time, amount=5.0, order_id="new")
         changed = features_at((pd.concat([bought, extra]), acted)) != features_at(SHOP)
         assert changed is known

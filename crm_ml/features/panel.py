@@ -17,7 +17,7 @@ from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
 from crm_ml.features.labels import LABEL_COLUMNS
 from crm_ml.features.sweep import Sweep
 
-__all__ = ["build_features", "build_panel", "iter_features", "panel_sweep"]
+__all__ = ["build_features", "build_panel", "iter_features", "nobody_bought", "nobody_eligible", "panel_sweep"]
 
 
 def build_features(log: CustomerLog, *, as_of: Moment, features: Features = DEFAULT_FEATURES) -> pd.DataFrame:
@@ -147,10 +147,10 @@ def panel_sweep(
     return Sweep.of(log, at, horizon=horizon, lookback=lookback, features=features)
 
 
-def nobody_bought(log: CustomerLog, as_of: Moment) -> SchemaError:
-    """Word that there is nobody to build features of."""
+def nobody_bought(log: CustomerLog, as_of: Moment, *, what: str = "Features") -> SchemaError:
+    """Word that there is nobody to build something of."""
     return SchemaError(
-        f"Features need a purchase before `as_of` {stamp(moment(as_of))}; the log begins {log.first}.\n"
+        f"{what} need a purchase before `as_of` {stamp(moment(as_of))}; the log begins {log.first}.\n"
         "Choose a later moment."
     )
 

@@ -44,6 +44,7 @@ class FeatureState:
     as_of : events before this moment are known.
     features : what it was made for.
     dropped : invalid rows left out when it was last advanced, by table and rule.
+    log : what is kept, for these features at this moment and nothing else.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class FeatureState:
     as_of: pd.Timestamp
     features: FeatureSet
     dropped: Mapping[str, Mapping[str, int]]
-    _log: CustomerLog
+    log: CustomerLog
 
     @classmethod
     def start(
@@ -127,7 +128,7 @@ class FeatureState:
         end = moment(as_of)
         if end <= moment(self.as_of):
             raise SchemaError(f"`as_of` must lie after the state's, {self.as_of}; got {stamp(end)}.")
-        host = self._log.host
+        host = self.log.host
         today = LocalHost(memory_limit=host.memory_limit, threads=host.threads, timezone=timezone)
         given = {TRANSACTIONS: transactions, INTERACTIONS: interactions}
         added = arrange(
@@ -137,18 +138,18 @@ class FeatureState:
             drop=on_invalid == "drop",
             not_before=moment(self.as_of),
             as_of=end,
-            n_buckets=len(self._log.arrangement.customers),
+            n_buckets=len(self.log.arrangement.customers),
         )
-        fresh = CustomerLog.of_arrangement(today, added, returns=self._log.returns)
-        return self._keep([self._log, fresh], Path(folder), as_of=end, features=self.features, dropped=added.dropped)
+        fresh = CustomerLog.of_arrangement(today, added, returns=self.log.returns)
+        return self._keep([self.log, fresh], Path(folder), as_of=end, features=self.features, dropped=added.dropped)
 
     def build_features(self) -> pd.DataFrame:
         """Return the features of every customer who bought before `as_of`; see `crm_ml.build_features`."""
-        return build_features(self._log, as_of=self.as_of, features=self.features)
+        return build_features(self.log, as_of=self.as_of, features=self.features)
 
     def write_features(self, path: str | Path) -> Path:
         """Write the features to a Parquet file; see `crm_ml.features.write_features`."""
-        return write_features(self._log, path, as_of=self.as_of, features=self.features)
+        return write_features(self.log, path, as_of=self.as_of, features=self.features)
 
     @classmethod
     def _keep(

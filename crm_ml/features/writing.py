@@ -119,11 +119,11 @@ def write_parquet(tables: Iterable[pa.Table], path: str | Path, *, files: int = 
 def _write(tables: Iterable[pa.Table], paths: Sequence[Path]) -> int:
     """Write tables in turn to several files, each by a thread of its own."""
     rows = 0
-    with ExitStack() as opened:
+    with ExitStack() as opened, ExitStack() as running:  # files are closed once nobody writes to them
         writers: list[pq.ParquetWriter] = []
-        threads = [opened.enter_context(ThreadPoolExecutor(1)) for _ in paths]
+        threads = [running.enter_context(ThreadPoolExecutor(1)) for _ in paths]
         under_way: deque[Future[None]] = deque()
-        for number, table in enumerate(tables):
+        for number, table in enumerate(table for table in tables if len(table)):
             if number < len(paths):
                 writers.append(opened.enter_context(_writer(paths[number], table)))
             if len(under_way) == len(paths):
@@ -154,5 +154,5 @@ def _writer(path: Path, first: pa.Table) -> pq.ParquetWriter:
 def _repeats(column: pa.ChunkedArray) -> bool:
     if not pa.types.is_floating(column.type):
         return True
-    numbers = column.to_numpy()
+    numbers = np.asarray(column)
     return bool(((numbers == np.floor(numbers)) & (np.abs(numbers) < 1000) | np.isnan(numbers)).all())

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from crm_ml.churn import ChurnModel
 from crm_ml.clv import CLVModel
 from crm_ml.clv.summary import iter_rfm_summary
-from crm_ml.errors import SchemaError
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.panel import iter_features
+from crm_ml.features.panel import iter_features, nobody_bought
+from crm_ml.features.writing import write_parquet
 from crm_ml.registry import Store, resolve
 
 __all__ = ["predict_churn", "predict_clv", "write_scores"]
@@ -130,38 +128,25 @@ def write_scores(
     horizon_days: float = 365,
     store: Store | None = None,
 ) -> Path:
-    """Write churn and value of every customer to one Parquet file, bucket by bucket.
+    """Write churn and value of every customer to Parquet, part by part.
 
-    The file appears in one rename, complete or not at all. Customers are in order within a bucket of the
-    log, not across them. Parameters are those of `predict_churn` and `predict_clv`.
+    A file, or a folder where the name does not end in ``.parquet``, appears in one rename, complete or not at
+    all. Customers are in order within parts of the log, not across them. Parameters are those of
+    `predict_churn` and `predict_clv`.
 
     Returns
     -------
     Path
-        Of the file, with the columns of both and ``customer_id``.
+        Of what was written, with the columns of both and ``customer_id``.
     """
-    target = Path(out)
     scorer = _churn_model(log, churn, as_of, store)
     valuer = _clv_model(log, clv, as_of, store)
     settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
     pairs = zip(_churn_frames(log, scorer, as_of), _clv_frames(log, valuer, as_of, settings), strict=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}.partial")
-    try:
-        _write(pairs, staged)
-        staged.replace(target)
-    finally:
-        staged.unlink(missing_ok=True)
-    return target
-
-
-def _write(pairs: Iterator[tuple[pd.DataFrame, pd.DataFrame]], path: Path) -> None:
-    with ExitStack() as open_files:
-        writer: pq.ParquetWriter | None = None
-        for scores, values in pairs:
-            table = pa.Table.from_pandas(scores.join(values).reset_index(), preserve_index=False)
-            writer = writer or open_files.enter_context(pq.ParquetWriter(path, table.schema))
-            writer.write_table(table)
+    tables = (pa.Table.from_pandas(scores.join(values).reset_index(), preserve_index=False) for scores, values in pairs)
+    if not write_parquet(tables, out):
+        raise nobody_bought(log, as_of, what="Scores")
+    return Path(out)
 
 
 def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment) -> Iterator[pd.DataFrame]:
@@ -177,10 +162,7 @@ def _clv_frames(log: CustomerLog, model: CLVModel, as_of: Moment, settings: dict
 def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]
     if not filled:
-        raise SchemaError(
-            f"Scores need a purchase before `as_of` {stamp(moment(as_of))}; the log begins {log.first}.\n"
-            "Choose a later moment."
-        )
+        raise nobody_bought(log, as_of, what="Scores")
     return pd.concat(filled).sort_index()
 
 

@@ -7,7 +7,8 @@ python tests/benchmarks/features.py frames --customers 50000 --transactions 1000
 Run it on a quiet machine. All ways start from two Parquet files in order of time and write the features of every
 customer with a purchase before the cutoff; from two cutoffs on, the labels of the next 30 days as well. Each runs in a
 process of its own that is pinned to one core, or two where the row says so; what it imports is imported before the
-clock starts, and a first run on a small shop has compiled what is compiled. All write with crm_ml's writer. Cutoffs are the last firsts of a month with a
+clock starts, and a first run on a small shop has compiled what is compiled. All write with crm_ml's
+writer. Cutoffs are the last firsts of a month with a
 whole label window. Memory is the process's peak (ru_maxrss). Deviations are from pandas on a sample of customers,
 |a − b| / max(1, |b|). Of the two pandas ways, the faster at a number of cutoffs is what the others are compared to.
 The shop is drawn into a temporary folder, or into `--folder`

@@ -67,7 +67,7 @@ class InteractionDecline:
                 Feature(
                     f"{kind}_decline",
                     "ratio",
-                    f"last {w} days / usual count of the {earlier} windows before − 1",
+                    f"events in the last {w} days / ((events in the {w * earlier} before + 1) / {earlier + 1}) − 1",
                     "≥ −1",
                 ),
                 Feature(f"{kind}_decayed", "events", f"Σ 2^(−days ago / {self.half_life_days:g})", "≥ 0"),

@@ -52,7 +52,8 @@ class IntervalStretch:
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
         last, never = self.last_gaps, "no customer has a gap yet"
-        usual = "usual gap: geometric mean of own gaps and prior gaps of the population's median"
+        p = f"{self.prior_gaps:g}"
+        usual = f"exp((Σ log gap + {p} log m) / (gaps + {p})), m the population's median latest gap"
         return (
             Feature("gaps", "gaps", "number of gaps between purchase days", "≥ 0"),
             Feature("usual_gap_days", "days", usual, "≥ 1", never),
@@ -60,12 +61,13 @@ class IntervalStretch:
             Feature(
                 "last_gaps_stretch",
                 "ratio",
-                f"last {last} gaps, shrunk to the usual gap of those before / that usual gap − 1",
+                f"exp(Σ (log gap − log b) over the last {last} / (their number + {p})) − 1, "
+                "b the usual gap of those before",
                 "> −1",
                 never,
             ),
-            Feature("gap_trend", "log days per gap", "slope of log gap on its number, shrunk to 0", "any"),
-            Feature("gap_spread", "log days", "standard deviation of log gaps, shrunk to 0", "≥ 0"),
+            Feature("gap_trend", "log days per gap", "Σ (i − mean i) log gap i / (Σ (i − mean i)² + 1)", "any"),
+            Feature("gap_spread", "log days", "√(Σ (log gap − mean)² / (gaps + 1))", "≥ 0"),
             Feature("longer_gaps_share", "share", "(own gaps longer than the open one + ½) / (gaps + 1)", "0 … 1"),
         )
 
