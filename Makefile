@@ -42,9 +42,11 @@ benchmarks: $(ENVIRONMENT)  ## Print speed, accuracy, published values and holdo
 
 bench-features: $(ENVIRONMENT)  ## Print the features' speed beside pandas and DuckDB, from files and frames, as shops grow
 	@export PYTHONPATH=. shop="--customers 1000000 --transactions 20000000 --interactions 60000000" && \
-	for mode in "table $$shop" "frames $$shop" scaling; do \
-		.venv/bin/python tests/benchmarks/features.py $$mode || exit; \
-	done
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	.venv/bin/python tests/benchmarks/features.py table $$shop --folder "$$folder" && \
+	.venv/bin/python tests/benchmarks/feature_profile.py "$$folder" && \
+	.venv/bin/python tests/benchmarks/features.py frames $$shop --folder "$$folder" && \
+	.venv/bin/python tests/benchmarks/features.py scaling
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -16,7 +16,7 @@ from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline, 
 from crm_ml.churn.calibration import fit_sigmoid
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
 from crm_ml.evaluation import Predictor, TrainingDesign, backtest
-from crm_ml.features import DEFAULT_FEATURES, RFM, build_panel
+from crm_ml.features import GROUPS, RFM, build_panel
 from crm_ml.features.trees import tree_predictions
 
 AS_OF = pd.Timestamp("2024-11-01", tz="UTC")
@@ -286,5 +286,5 @@ def test_baselines_know_nothing_of_the_future() -> None:
 
 
 def test_only_silence_has_a_stated_direction() -> None:
-    directions = {feature.name: feature.churn for builder in DEFAULT_FEATURES for feature in builder.describe()}
+    directions = {feature.name: feature.churn for builder in GROUPS.values() for feature in builder.describe()}
     assert {name for name, direction in directions.items() if direction} == {"recency_days", "interval_stretch"}

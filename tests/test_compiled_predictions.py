@@ -9,6 +9,7 @@ import pytest
 from clv_shops import CDNOW, CDNOW_SPEND, cdnow_rfm
 from numpy.testing import assert_allclose
 
+import crm_ml.compiled
 from crm_ml.clv.compiled import compiler, histories, loops
 from crm_ml.clv.compiled.compiler import plain
 from crm_ml.clv.compiled.elementary import exp_minus, log1p, octave, polynomial
@@ -185,7 +186,7 @@ def test_loops_compile_where_nothing_can_be_kept(monkeypatch):
 
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     seen, passed = np.zeros(3, dtype=bool), np.zeros(2, dtype=bool)
-    mark = compiler.compiled.__wrapped__(loops.mark)
+    mark = crm_ml.compiled.compiled.__wrapped__(loops.mark)
     mark(*plain(np.array([0.0, 2.0]), np.array([1.0, 1.5])), 1.0, 1, seen, passed)
     assert seen.tolist() == [True, False, True]
     assert passed.tolist() == [True, False]

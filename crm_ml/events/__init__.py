@@ -1,6 +1,6 @@
 """The door: a shop's events, checked once, cut into buckets of customers."""
 
-from crm_ml.events.bucket import Bucket, Interactions, Transactions
+from crm_ml.events.bucket import Bucket, Interactions, Lines, Transactions
 from crm_ml.events.log import CustomerLog, monthly_cutoffs
 from crm_ml.events.sample import load_sample
 from crm_ml.events.simulator import SimulatedShop, simulate
@@ -9,6 +9,7 @@ __all__ = [
     "Bucket",
     "CustomerLog",
     "Interactions",
+    "Lines",
     "SimulatedShop",
     "Transactions",
     "load_sample",

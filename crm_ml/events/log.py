@@ -34,6 +34,8 @@ class CustomerLog:
         of Parquet or CSV files, with columns ``customer_id``, ``timestamp``, ``amount`` and optionally
         ``order_id``: lines of one order at one moment are summed into one purchase; lines booked later
         change the order's money, not the number of purchases. Without ``order_id`` every row is an order.
+        Optionally, for the features of categories, baskets and discounts, ``category``, ``quantity`` and
+        ``discount``: money taken off the list price of a line whose ``amount`` is what was paid.
     interactions : the same kinds, with columns ``customer_id``, ``timestamp``, ``event_type`` and
         optionally ``value``.
     columns : {your column: our name} for columns named otherwise.
@@ -42,9 +44,10 @@ class CustomerLog:
         "ignore" leaves negative amounts out of everything.
     on_invalid : "raise" refuses rows that break a rule; "drop" leaves them out and counts them in `dropped`.
     as_of : when the log was taken; a row at or after it breaks a rule.
-    memory_limit : what the log may hold in memory before it spills to temporary files, such as "2GB".
+    memory_limit : what the log and computing on it may hold in memory, such as "2GB"; what is more lies in
+        temporary files. By default four fifths of the machine's.
     threads : threads to read and compute with; by default all cores.
-    n_buckets : number of parts the customers are cut into; by default one per million events.
+    n_buckets : number of parts the customers are cut into; by default what memory and threads want.
 
     Raises
     ------

@@ -33,7 +33,7 @@ START = datetime(2022, 1, 1)  # of `feature_shops`, in UTC like all its times
 DAYS = {"table": 730, "frames": 730, "scaling": 1096}
 SMALL = {"customers": 500, "transactions": 10_000, "interactions": 20_000}
 FRAMES = ("files", "pandas", "polars", "arrow")
-MANY_INTERACTIONS, FEWER_INTERACTIONS, LARGE = 3.0, 0.6, 100_000_000
+MANY_INTERACTIONS, FEWER_INTERACTIONS, LARGE, MOST_CUSTOMERS = 3.0, 0.6, 100_000_000, 1_000_000
 
 Job = dict[str, Any]
 
@@ -212,7 +212,11 @@ def scaling(asked: argparse.Namespace, work: Path) -> None:
     for size in asked.sizes:
         n_interactions = int(size * (FEWER_INTERACTIONS if size >= LARGE else MANY_INTERACTIONS))
         folder = (asked.folder or work) / f"{size}"
-        shop = {"customers": max(size // 20, 100), "transactions": size, "interactions": n_interactions}
+        shop = {
+            "customers": min(max(size // 20, 100), MOST_CUSTOMERS),
+            "transactions": size,
+            "interactions": n_interactions,
+        }
         make(folder, shop, asked.days)
         for way in (WAYS[name] for name in asked.ways):
             for count in asked.counts:
