@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from histories import awkward_shop
+from histories import COLLIDING, awkward_shop
 
 from crm_ml import CustomerLog
 from crm_ml.events import Bucket
@@ -144,13 +144,44 @@ def test_lines_merge_within_their_customer_order_and_moment_only() -> None:
     assert merged.is_purchase.tolist() == [False, True, True, False, True]
 
 
-def test_a_bucket_between_two_moments_keeps_its_customers() -> None:
+def test_events_before_a_moment_keep_their_customers() -> None:
     for bucket in shop(n_buckets=3).map(lambda bucket: bucket):
-        cut = bucket.between(0, 1)
-        assert cut.customer_id is bucket.customer_id
-        assert cut.transactions.offsets.tolist() == [0] * (len(bucket.customer_id) + 1)
-        middle = int(np.median(bucket.transactions.time))
-        early, late = bucket.between(None, middle), bucket.between(middle, np.iinfo(np.int64).max)
-        assert len(early.transactions.time) + len(late.transactions.time) == len(bucket.transactions.time)
-        assert (early.transactions.time < middle).all()
-        assert (late.interactions.time >= middle).all()
+        for events in (bucket.lines, bucket.transactions, bucket.interactions):
+            middle = int(np.median(events.time))
+            early = events.before(middle)
+            assert early.time.tolist() == events.time[events.time < middle].tolist()
+            assert len(early.offsets) == len(bucket.customer_id) + 1
+            for begin, end, first, last in zip(
+                early.offsets, early.offsets[1:], events.offsets, events.offsets[1:], strict=False
+            ):
+                assert end - begin == (events.time[first:last] < middle).sum()
+            assert events.before(0).offsets.tolist() == [0] * (len(bucket.customer_id) + 1)
+
+
+def test_identifiers_with_the_same_hash_stay_apart() -> None:
+    assert hash_of(COLLIDING[0]) == hash_of(COLLIDING[1])
+    bought = pd.DataFrame({"customer_id": [*COLLIDING, COLLIDING[0]], "timestamp": "2024-01-01", "amount": [1.0, 2, 4]})
+    acted = pd.DataFrame({"customer_id": [COLLIDING[1]], "timestamp": "2024-01-01", "event_type": "view"})
+    (bucket,) = CustomerLog(bought, acted, n_buckets=1).map(lambda bucket: bucket)
+    assert bucket.customer_id.tolist() == sorted(COLLIDING)
+    assert bucket.transactions.amount.tolist() == [2.0, 1.0, 4.0]
+    assert bucket.interactions.offsets.tolist() == [0, 1, 1]
+
+
+def test_whole_numbers_and_their_text_are_the_same_customers() -> None:
+    numbers = [0, 7, -7, 99_999_999, 100_000_000, 10**16, 10**16 - 1, -(10**17), 2**63 - 1, -(2**63)]
+    shop = pd.DataFrame({"customer_id": numbers, "timestamp": "2024-01-01", "amount": np.arange(10.0)})
+    texts = shop.assign(customer_id=[str(number) for number in numbers])
+    acted = texts.assign(event_type="view")[["customer_id", "timestamp", "event_type"]]
+    ours = [list(CustomerLog(given, n_buckets=9).map(unrolled)) for given in (shop, texts)]
+    assert ours[0] == ours[1]
+    assert [len(part) for part in ours[0]] == [
+        len({n for n in texts["customer_id"] if bucket_of(n, 9) == b}) for b in range(9)
+    ]
+    mixed_log = CustomerLog(shop, acted)
+    assert mixed_log.n_customers == 10
+    assert all(len(bucket.interactions.time) == 10 for bucket in mixed_log.map(lambda bucket: bucket))
+
+
+def unrolled(bucket: Bucket) -> list[tuple[str, float]]:
+    return [*zip(bucket.customer_id.tolist(), bucket.transactions.amount.tolist(), strict=True)]

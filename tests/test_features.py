@@ -398,6 +398,8 @@ def test_builders_survive_being_stored() -> None:
 def test_a_builder_nobody_registered_is_told() -> None:
     with pytest.raises(ModelError, match=r"need the builder 'Odd', which is not registered here\. Registered: \["):
         FeatureSet.from_dict(FeatureSet((Odd(("x",), ("x",)),), ("x",)).to_dict())
+    with pytest.raises(ModelError, match="must be stored as builders and columns"):
+        FeatureSet.from_dict([{"builder": "RFM", "settings": {}}])  # type: ignore[arg-type]
 
 
 def test_features_stream_bucket_by_bucket() -> None:

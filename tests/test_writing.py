@@ -16,7 +16,7 @@ from crm_ml.errors import SchemaError
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.shelf import Shelf
 from crm_ml.features import Feature, build_features, build_panel, write_features, write_panel
-from crm_ml.features.writing import write_parquet
+from crm_ml.features.panels.writing import write_parquet
 
 CUTOFF = pd.Timestamp("2024-03-01")
 SHOP = awkward_shop(41, cutoff=CUTOFF, n_customers=150)
@@ -56,7 +56,7 @@ def test_a_written_panel_is_the_one_in_memory(lookback_days: int | None, tmp_pat
 def test_parts_of_any_size_hold_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     log = CustomerLog(*SHOP, n_buckets=2)
     whole = build_panel(log, cutoffs=CUTOFFS, horizon_days=10)
-    monkeypatch.setattr("crm_ml.features.sweep.ROWS_PER_PART", 20)
+    monkeypatch.setattr("crm_ml.features.panels.sweep.ROWS_PER_PART", 20)
     parts = list(log.map(len_of, at_most=7))
     assert max(parts) <= 7
     assert sum(parts) == sum(log.map(len_of))

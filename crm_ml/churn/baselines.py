@@ -14,7 +14,7 @@ from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.rfm import RFM
-from crm_ml.features.panel import build_features
+from crm_ml.features.panels.panel import build_features
 
 __all__ = ["LogisticBaseline", "PurchaseProcessBaseline"]
 

@@ -16,7 +16,7 @@ from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
-from crm_ml.features.panel import build_features
+from crm_ml.features.panels.panel import build_features
 from crm_ml.features.trees import feature_matrix, tree_predictions, trees_bytes, trees_from_bytes
 
 __all__ = ["ChurnModel"]

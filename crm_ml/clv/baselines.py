@@ -13,7 +13,7 @@ from crm_ml.clv.summary import rfm_summary
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.rfm import RFM
-from crm_ml.features.panel import build_features
+from crm_ml.features.panels.panel import build_features
 
 __all__ = ["LifetimesBaseline", "SpendRateBaseline"]
 

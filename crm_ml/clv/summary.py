@@ -13,7 +13,7 @@ from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.rfm import PurchaseRegularity, PurchaseSummary
 from crm_ml.features.feature import FeatureBuilder
-from crm_ml.features.panel import build_features, iter_features
+from crm_ml.features.panels.panel import build_features, iter_features
 
 __all__ = ["TimeUnit", "days_per_unit", "iter_rfm_summary", "rfm_summary"]
 

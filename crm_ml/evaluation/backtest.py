@@ -12,7 +12,7 @@ from crm_ml.errors import SchemaError
 from crm_ml.evaluation.metrics import churn_metrics, value_metrics
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.panel import build_panel
+from crm_ml.features.panels.panel import build_panel
 
 __all__ = ["Backtest", "Predictor", "backtest"]
 

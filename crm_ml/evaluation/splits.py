@@ -11,7 +11,7 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature_set import Features, FeatureSet
-from crm_ml.features.panel import build_panel
+from crm_ml.features.panels.panel import build_panel
 
 __all__ = ["TrainingDesign", "labels_known_by"]
 

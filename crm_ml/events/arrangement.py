@@ -10,14 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from crm_ml.compiled import compiled
-from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS, Table, check_mapping, is_integer, rename, selection
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.arrange import arranged
 from crm_ml.events.partition.scatter import CELL_BITS, Scatter
 from crm_ml.events.partition.shelf import Shelf
 from crm_ml.events.partition.store import Store
-from crm_ml.events.scan import scan
-from crm_ml.events.sources import open_source
+from crm_ml.events.reading.contract import (
+    INTERACTIONS,
+    TRANSACTIONS,
+    Table,
+    check_mapping,
+    is_integer,
+    rename,
+    selection,
+)
+from crm_ml.events.reading.scan import scan
+from crm_ml.events.reading.sources import open_source
 
 __all__ = ["Arrangement", "Contents", "arrange"]
 
@@ -94,7 +102,7 @@ def arrange(
 
     Parameters
     ----------
-    given : what `crm_ml.events.sources.open_source` takes, by table.
+    given : what `crm_ml.events.reading.sources.open_source` takes, by table.
     columns : {their column: our name}.
     drop : whether rows that break a rule are left out and counted.
     not_before, as_of : a row before the one or not before the other breaks a rule; microseconds.

@@ -33,6 +33,10 @@ class _Events:
             kept[column.name] = None if values is None else values[keep]
         return replace(self, **kept)
 
+    def before(self, moment: int) -> Self:
+        """Return the rows earlier than a moment in microseconds, for the same customers."""
+        return self.where(self.time < moment)
+
     def of_customers(self, begin: int, end: int) -> Self:
         """Return the rows of customers in ``begin:end``, without copying them."""
         first, last = self.offsets[begin], self.offsets[end]
@@ -134,19 +138,6 @@ class Bucket:
     interactions: Interactions
     folded: Folded
     half_lives_days: tuple[float, ...]
-
-    def between(self, start: int | None, end: int) -> Bucket:
-        """Return the bucket with only the events in ``start <= time < end``, for the same customers."""
-
-        def within(time: Int) -> npt.NDArray[np.bool_]:
-            return time < end if start is None else (start <= time) & (time < end)
-
-        return replace(
-            self,
-            lines=self.lines.where(within(self.lines.time)),
-            transactions=self.transactions.where(within(self.transactions.time)),
-            interactions=self.interactions.where(within(self.interactions.time)),
-        )
 
     def of_customers(self, begin: int, end: int) -> Bucket:
         """Return the bucket of the customers in ``begin:end``, without copying events."""

@@ -15,10 +15,10 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.arrangement import Arrangement, arrange
 from crm_ml.events.bucket import Bucket, make_bucket
 from crm_ml.events.clock import DAY, Moment, midnight_after, moment, stamp, stamps
-from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.events.fingerprint import digest
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.scatter import CELL_BITS
+from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 
 __all__ = ["CustomerLog", "monthly_cutoffs"]
 

@@ -11,10 +11,10 @@ from crm_ml.features.feature import Feature, FeatureBuilder, SweepingBuilder, re
 from crm_ml.features.feature_set import DEFAULT_FEATURES, GROUPS, FeatureSet, catalogue
 from crm_ml.features.history import History
 from crm_ml.features.labels import LABEL_COLUMNS
-from crm_ml.features.panel import build_features, build_panel, iter_features
+from crm_ml.features.panels.panel import build_features, build_panel, iter_features
+from crm_ml.features.panels.state import FeatureState
+from crm_ml.features.panels.writing import write_features, write_panel
 from crm_ml.features.past import Past
-from crm_ml.features.state import FeatureState
-from crm_ml.features.writing import write_features, write_panel
 
 __all__ = [
     "DEFAULT_FEATURES",

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from crm_ml.errors import SchemaError, missing_column
+from crm_ml.errors import ModelError, SchemaError, missing_column
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.basket import Basket, Discounts
@@ -126,7 +126,12 @@ class FeatureSet:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Return the set that `to_dict` wrote; a builder that is not registered raises ModelError."""
+        """Return the set that `to_dict` wrote; anything else, or a builder not registered, raises ModelError."""
+        if not isinstance(content, Mapping) or not {"builders", "columns"} <= content.keys():
+            raise ModelError(
+                "A model's features must be stored as builders and columns; these are not.\n"
+                "Train it again with this version."
+            )
         return cls(tuple(from_spec(spec) for spec in content["builders"]), tuple(content["columns"]))
 
 

@@ -62,20 +62,16 @@ class Past:
     event_types : names that `interactions.event_type` points to.
     categories : names that `lines.category` points to.
     columns : the optional columns that the log was given.
-    lines, transactions, interactions : see `crm_ml.events`.
     """
 
     def __init__(self, bucket: Bucket, cutoff: int, *, population_gap_days: float = np.nan) -> None:
-        before = bucket.between(None, cutoff)
+        self._bucket = bucket
         self.cutoff = cutoff
         self.population_gap_days = population_gap_days
-        self.customer_id: npt.NDArray[np.object_] = before.customer_id
-        self.event_types = before.event_types
-        self.categories = before.categories
-        self.columns = before.columns
-        self.lines: Lines = before.lines
-        self.transactions: Transactions = before.transactions
-        self.interactions: Interactions = before.interactions
+        self.customer_id: npt.NDArray[np.object_] = bucket.customer_id
+        self.event_types = bucket.event_types
+        self.categories = bucket.categories
+        self.columns = bucket.columns
 
     def __len__(self) -> int:
         return len(self.customer_id)
@@ -83,6 +79,21 @@ class Past:
     def days_ago(self, time: npt.NDArray[np.generic]) -> Float:
         """Return how many days before the cutoff a moment lies."""
         return (self.cutoff - time.astype(np.float64)) / DAY
+
+    @cached_property
+    def lines(self) -> Lines:
+        """The transactions as they were given, line by line."""
+        return self._bucket.lines.before(self.cutoff)
+
+    @cached_property
+    def transactions(self) -> Transactions:
+        """Purchases and money corrections."""
+        return self._bucket.transactions.before(self.cutoff)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """Events other than purchases."""
+        return self._bucket.interactions.before(self.cutoff)
 
     @cached_property
     def purchases(self) -> Transactions:

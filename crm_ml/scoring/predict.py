@@ -15,8 +15,8 @@ from crm_ml.clv import CLVModel
 from crm_ml.clv.summary import iter_rfm_summary
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.panel import iter_features, nobody_bought
-from crm_ml.features.writing import write_parquet
+from crm_ml.features.panels.panel import iter_features, nobody_bought
+from crm_ml.features.panels.writing import write_parquet
 from crm_ml.registry import Store, resolve
 
 __all__ = ["predict_churn", "predict_clv", "write_scores"]

@@ -22,11 +22,13 @@ from feature_ways import by_partition
 from features import HORIZON_DAYS, head, monthly, row
 
 import crm_ml
-from crm_ml.events import arrangement, scan
+from crm_ml.events import arrangement
 from crm_ml.events.partition import arrange, scatter
 from crm_ml.events.partition.shelf import Shelf
 from crm_ml.events.partition.store import Store
-from crm_ml.features import feature_set, sweep, write_panel
+from crm_ml.events.reading import scan
+from crm_ml.features import feature_set, write_panel
+from crm_ml.features.panels import sweep
 
 
 class Reader:

@@ -30,7 +30,7 @@ def by_pandas(job: Job) -> Run:
     import pyarrow as pa
     from pyarrow import parquet
 
-    from crm_ml.features.writing import write_parquet
+    from crm_ml.features.panels.writing import write_parquet
 
     module: Any = pandas_features
     if job["way"] == "grouped":
@@ -59,7 +59,7 @@ def by_duckdb(job: Job) -> Run:
     import numpy as np
     from duckdb_features import connect, sql_features
 
-    from crm_ml.features.writing import write_parquet
+    from crm_ml.features.panels.writing import write_parquet
 
     moments = np.array(job["cutoffs"], dtype="datetime64[us]").astype(np.int64).tolist()
     horizon = None if len(moments) == 1 else HORIZON_DAYS

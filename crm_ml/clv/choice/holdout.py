@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from crm_ml.clv.summary import TimeUnit, days_per_unit, rfm_summary
 from crm_ml.events.clock import DAY, Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.panel import build_panel
+from crm_ml.features.panels.panel import build_panel
 
 __all__ = ["LONGEST_DAYS", "SHORTEST_DAYS", "Holdout", "holdouts"]
 

@@ -15,7 +15,7 @@ from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
-from crm_ml.features.panel import build_features
+from crm_ml.features.panels.panel import build_features
 from crm_ml.features.trees import (
     SHALLOW,
     feature_matrix,

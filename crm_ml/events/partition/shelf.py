@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -47,31 +46,24 @@ class Shelf:
             if self._left >= 0:
                 return array
             self._file = self._file or tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115  # open until `close`
-            begin, self._end = self._end, self._end + array.nbytes
-        rest, at = _view(np.ascontiguousarray(array)), begin
-        while len(rest):
-            written = os.pwrite(self._file.fileno(), rest, at)
-            rest, at = rest[written:], at + written
-        return Shelved(begin, array.dtype)
+            place = Shelved(self._end, array.dtype)
+            self._file.seek(place.begin)
+            self._file.write(np.ascontiguousarray(array).view(np.uint8).data)
+            self._end += array.nbytes
+            return place
 
     def take(self, kept: Array | Shelved, begin: int, out: Array) -> None:
         """Read `out` full, from element `begin` of a kept array on."""
         if not isinstance(kept, Shelved):
             out[:] = kept[begin : begin + len(out)]
             return
-        rest, at = _view(out), kept.begin + begin * kept.dtype.itemsize
-        while len(rest):
-            read = os.preadv(self._file.fileno(), [rest], at)
-            if read == 0:
-                raise EOFError("A temporary file ended early.")
-            rest, at = rest[read:], at + read
+        with self._lock:
+            self._file.seek(kept.begin + begin * kept.dtype.itemsize)
+            read = self._file.readinto(out.view(np.uint8).data)
+        if read < out.nbytes:
+            raise EOFError("A temporary file ended early.")
 
     def close(self) -> None:
         """Give the file up."""
         if self._file is not None:
             self._file.close()
-
-
-def _view(array: Array) -> memoryview:
-    """Return the bytes of an array; its memory, not a copy."""
-    return array.view(np.uint8).data

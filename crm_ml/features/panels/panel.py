@@ -15,7 +15,7 @@ from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
 from crm_ml.features.labels import LABEL_COLUMNS
-from crm_ml.features.sweep import Sweep
+from crm_ml.features.panels.sweep import Sweep
 
 __all__ = ["build_features", "build_panel", "iter_features", "nobody_bought", "nobody_eligible", "panel_sweep"]
 

@@ -19,8 +19,8 @@ from crm_ml.events.clock import DAY, Moment, moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
 from crm_ml.features.labels import LABEL_COLUMNS
-from crm_ml.features.panel import nobody_bought, nobody_eligible, panel_sweep
-from crm_ml.features.sweep import Part, Sweep
+from crm_ml.features.panels.panel import nobody_bought, nobody_eligible, panel_sweep
+from crm_ml.features.panels.sweep import Part, Sweep
 
 __all__ = ["write_features", "write_panel", "write_parquet"]
 

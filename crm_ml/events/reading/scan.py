@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from crm_ml.errors import SchemaError, rows_break_rule
-from crm_ml.events.contract import Table, rules
-from crm_ml.events.sources import unreadable
+from crm_ml.events.reading.contract import Table, rules
+from crm_ml.events.reading.sources import unreadable
 
 __all__ = ["scan"]
 
@@ -66,7 +66,7 @@ def scan(
     drop: bool,
     threads: int,
 ) -> dict[str, int]:
-    """Read a query that `crm_ml.events.contract.selection` made, once, and hand its valid rows on.
+    """Read a query that `crm_ml.events.reading.contract.selection` made, once, and hand its valid rows on.
 
     Parameters
     ----------

@@ -16,16 +16,16 @@ from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError
 from crm_ml.events.arrangement import arrange
 from crm_ml.events.clock import DAY, Moment, moment, stamp
-from crm_ml.events.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.events.host import LocalHost
 from crm_ml.events.keeping import keep, reopen
 from crm_ml.events.log import CustomerLog
 from crm_ml.events.partition.arrange import Columns
+from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.builders.decline import InteractionDecline
 from crm_ml.features.decay import NEVER, with_event
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
-from crm_ml.features.panel import build_features
-from crm_ml.features.writing import write_features
+from crm_ml.features.panels.panel import build_features
+from crm_ml.features.panels.writing import write_features
 
 __all__ = ["FeatureState"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from crm_ml.errors import SchemaError, missing_column
-from crm_ml.events.sources import Source
+from crm_ml.events.reading.sources import Source
 
 __all__ = ["INTERACTIONS", "TRANSACTIONS", "Table", "check_mapping", "is_integer", "rename", "rules", "selection"]
 

@@ -1,0 +1,1 @@
+"""What a shop hands in: made scannable, held to the contract, read once."""
