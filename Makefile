@@ -44,7 +44,7 @@ bench-features: $(ENVIRONMENT)  ## Print the features' speed beside pandas and D
 	@export PYTHONPATH=. shop="--customers 1000000 --transactions 20000000 --interactions 60000000" && \
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	.venv/bin/python tests/benchmarks/features.py table $$shop --folder "$$folder" && \
-	.venv/bin/python tests/benchmarks/feature_profile.py "$$folder" && \
+	for part in profile nights; do .venv/bin/python tests/benchmarks/feature_$$part.py "$$folder" || exit; done && \
 	.venv/bin/python tests/benchmarks/features.py frames $$shop --folder "$$folder" && \
 	.venv/bin/python tests/benchmarks/features.py scaling
 
