@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from histories import awkward_shop, with_details
@@ -145,3 +146,27 @@ def test_no_feature_asks_the_clock() -> None:
             if isinstance(node, ast.Attribute)
         }
         assert not called & asked, path
+
+
+def test_details_of_lines_reach_the_features() -> None:
+    lines = with_details(BOUGHT, 32)
+    past = lines[lines["timestamp"] < CUTOFF]
+    found = build_features(FULL, as_of=CUTOFF, features=["category", "basket", "discount"])
+    paid = past[past["amount"] >= 0]
+    counted = paid[paid["quantity"].notna()]
+    orders = counted.drop_duplicates(["customer_id", "timestamp"]).groupby("customer_id").size()
+    reduced = paid[paid["discount"].notna()].groupby("customer_id")[["amount", "discount"]].sum()
+    expected = pd.DataFrame(
+        {
+            "items_per_order": counted.groupby("customer_id")["quantity"].sum() / orders,
+            "discount_share": reduced["discount"] / reduced.sum(axis=1).where(lambda total: total > 0),
+            "categories": paid.groupby("customer_id")["category"].nunique(),
+            "category_hats_spend_90d": past[
+                (past["category"] == "hats") & (past["timestamp"] >= CUTOFF - pd.Timedelta(days=90))
+            ]
+            .groupby("customer_id")["amount"]
+            .sum(),
+        }
+    ).reindex(found.index)
+    expected = expected.fillna({"categories": 0, "category_hats_spend_90d": 0}).astype(np.float64)
+    pd.testing.assert_frame_equal(found[expected.columns], expected, check_names=False, rtol=1e-12)
