@@ -57,6 +57,7 @@ def by_pandas(job: Job) -> Run:
 def by_duckdb(job: Job) -> Run:
     """With the query of `duckdb_features` at each cutoff."""
     import numpy as np
+    import pyarrow as pa
     from duckdb_features import connect, sql_features
 
     from crm_ml.features.panels.writing import write_parquet
@@ -66,7 +67,8 @@ def by_duckdb(job: Job) -> Run:
 
     def run() -> None:
         connection = connect(Path(job["folder"]), threads=job["cores"])
-        write_parquet(sql_features(connection, moments, horizon_days=horizon), job["out"])
+        batches = sql_features(connection, moments, horizon_days=horizon)
+        write_parquet((pa.Table.from_batches([batch]) for batch in batches), job["out"])
 
     return run
 
