@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from crm_ml.compiled import compiled
 from crm_ml.events.partition.coding import customer_codes, in_text_order, stored_customers
-from crm_ml.events.partition.hashing import text_parts
 from crm_ml.events.partition.scatter import Rows
+from crm_ml.events.partition.texts import text_parts
 
 __all__ = ["ABSENT", "Columns", "arranged", "merged", "sorted_rows"]
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from crm_ml.compiled import compiled
 from crm_ml.events.partition.hashing import mixed
 from crm_ml.events.partition.scatter import Rows
+from crm_ml.events.partition.texts import bytes_of
 
 __all__ = ["customer_codes", "in_text_order", "stored_customers"]
 
@@ -57,17 +58,8 @@ def stored_customers(stored: Mapping[str, npt.NDArray[Any]]) -> pa.StringArray:
 def _texts(begins: Any, content: Any, rows: Any) -> pa.Array:
     """Return the texts of some rows."""
     ends = np.concatenate([[0], np.cumsum(begins[rows + 1] - begins[rows])])
-    taken = np.empty(ends[-1], dtype=np.uint8)
-    compiled(_take_bytes)(begins, content, rows, taken)
-    return pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(ends), pa.py_buffer(taken)).cast(pa.string())
-
-
-def _take_bytes(begins: Any, content: Any, rows: Any, taken: Any) -> None:
-    at = 0
-    for row in rows:
-        for byte in range(begins[row], begins[row + 1]):
-            taken[at] = content[byte]
-            at += 1
+    taken = pa.py_buffer(bytes_of(begins, content, rows))
+    return pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(ends), taken).cast(pa.string())
 
 
 def _code(keys: Any, begins: Any, content: Any, codes: Any, firsts: Any) -> int:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from crm_ml.compiled import compiled
+from crm_ml.events.partition.texts import text_parts
 
-__all__ = ["Hashes", "hash_integers", "hash_texts", "mixed", "text_parts"]
+__all__ = ["Hashes", "hash_integers", "hash_texts", "mixed"]
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -57,14 +58,6 @@ def hash_integers(values: npt.NDArray[np.int64]) -> Hashes:
     hashes: Hashes = np.empty(len(values), dtype=np.uint64)
     compiled(_hash_integers, calls=(mixed,))(values, _FOUR_DIGITS, hashes)
     return hashes
-
-
-def text_parts(texts: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Return where each text of an Arrow array begins, with the end of the last, and the bytes of all."""
-    _, places, content = texts.cast(pa.string()).buffers()
-    begins = np.frombuffer(places, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    held = np.zeros(0, dtype=np.uint8) if content is None else np.frombuffer(content, dtype=np.uint8)
-    return begins, held
 
 
 def _hash_texts(begins: Any, words: Any, hashes: Any) -> None:

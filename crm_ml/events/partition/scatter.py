@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError
-from crm_ml.events.partition.hashing import Hashes, hash_integers, hash_texts, text_parts
+from crm_ml.events.partition.hashing import Hashes, hash_integers, hash_texts
 from crm_ml.events.partition.shelf import Shelf
+from crm_ml.events.partition.texts import bytes_of, text_parts
 
 __all__ = ["CELL_BITS", "Names", "Rows", "Scatter"]
 
@@ -119,10 +120,8 @@ class Scatter:
         if in_text:
             begins, content = text_parts(customers)
             lengths = np.diff(begins)[order].astype(np.int32)
-            gathered = np.empty(int(lengths.sum(dtype=np.int64)), dtype=np.uint8)
-            compiled(_gather_bytes)(begins, content, order, gathered)
             byte_begins = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[cell_begins]
-            shelved |= {"length": self.shelf.put(lengths), "bytes": self.shelf.put(gathered)}
+            shelved |= {"length": self.shelf.put(lengths), "bytes": self.shelf.put(bytes_of(begins, content, order))}
         self._batches[number] = _Batch(cell_begins, byte_begins, shelved)
 
     def _plain(self, name: str, column: pa.Array) -> Array:
@@ -196,11 +195,3 @@ def _sort_by_cell(hashes: Any, shift: Any, begins: Any, order: Any) -> None:
         own = np.int64(hashes[row] >> shift)
         order[place[own]] = row
         place[own] += 1
-
-
-def _gather_bytes(begins: Any, content: Any, order: Any, gathered: Any) -> None:
-    at = 0
-    for row in order:
-        for byte in range(begins[row], begins[row + 1]):
-            gathered[at] = content[byte]
-            at += 1
