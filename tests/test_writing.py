@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from crm_ml import CustomerLog
 from crm_ml.errors import SchemaError
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.shelf import Shelf
+from crm_ml.events.partition.store import Store
 from crm_ml.features import Feature, build_features, build_panel, write_features, write_panel
 from crm_ml.features.panels.writing import write_parquet
 
@@ -148,3 +151,28 @@ def test_a_host_reads_sizes_as_they_are_written() -> None:
     for size, quarter in (("2GB", 1.8 * 2**30 / 4), ("512MiB", 2**29 / 4), ("1MB", 1e6 / 4)):
         host = LocalHost(memory_limit=size, threads=1, timezone="UTC")
         assert host.quarter == pytest.approx(quarter, rel=0.03)
+
+
+def test_arrays_in_files_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = {f"a{number}": np.arange(number) for number in range(4)}
+    stores = [Store(tmp_path / name, limit=0) for name in ("one", "other")]
+    for number, store in enumerate(stores):
+        (tmp_path / ("one", "other")[number]).mkdir()
+        store.put(0, arrays)
+    reading, most, read_array = [0], [0], np.lib.npyio.NpzFile.__getitem__
+
+    def counted(self: Any, name: str) -> Any:
+        reading[0] += 1
+        most[0] = max(most[0], reading[0])
+        time.sleep(0.001)
+        reading[0] -= 1
+        return read_array(self, name)
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", counted)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda number: dict(stores[number % 2].get(0)), range(12)):
+            assert [*found] == [*arrays]
+            assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    assert most == [1]
+    assert "a3" in stores[0].get(0)
+    assert stores[0].get(0).get("none") is None

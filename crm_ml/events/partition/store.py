@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,34 @@ class Store:
 
     def get(self, number: int) -> Arrays:
         """Return a bucket, whose arrays may be read from a file when they are asked for."""
-        return self._held[number] if number in self._held else np.load(self._path(number), allow_pickle=False)
+        return self._held[number] if number in self._held else _Filed(self._path(number))
 
     def _path(self, number: int) -> Path:
         return self._folder / f"bucket_{number}.npz"
+
+
+class _Filed(Mapping[str, npt.NDArray[Any]]):
+    """A bucket in a file, whose arrays are read when they are asked for.
+
+    One array at a time: numpy parses the head of each as Python source, which CPython does not do safely in
+    several threads (its issue 106905, "AST constructor recursion depth mismatch").
+    """
+
+    _reading: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, path: Path) -> None:
+        self._arrays = np.load(path, allow_pickle=False)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        with self._reading:
+            array: npt.NDArray[Any] = self._arrays[name]
+            return array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays.files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays.files)
+
+    def __len__(self) -> int:
+        return len(self._arrays.files)
