@@ -21,6 +21,7 @@ __all__ = [
     "SweepingBuilder",
     "build",
     "from_spec",
+    "interaction_days",
     "register_builder",
     "to_spec",
 ]
@@ -91,6 +92,11 @@ def register_builder(builder: Class) -> Class:
     """Make a builder class known by its name, so that a stored model that uses it can be loaded."""
     _BUILDERS[builder.__name__] = builder
     return builder
+
+
+def interaction_days(builder: Builder) -> float:
+    """Return how far before a cutoff a builder looks at interactions; infinite where it does not say."""
+    return float(getattr(builder, "interaction_days", np.inf))
 
 
 def to_spec(builder: Builder) -> dict[str, Any]:

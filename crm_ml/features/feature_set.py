@@ -19,7 +19,7 @@ from crm_ml.features.builders.decline import InteractionDecline
 from crm_ml.features.builders.rfm import RFM
 from crm_ml.features.builders.season import Seasonality
 from crm_ml.features.builders.stretch import IntervalStretch
-from crm_ml.features.feature import Builder, Feature, build, from_spec, to_spec
+from crm_ml.features.feature import Builder, Feature, build, from_spec, interaction_days, to_spec
 from crm_ml.features.history import History
 from crm_ml.features.labels import LABEL_COLUMNS
 from crm_ml.features.ragged import Float
@@ -111,7 +111,7 @@ class FeatureSet:
     @property
     def interaction_days(self) -> float:
         """How far before a cutoff the builders look at interactions; infinite where one does not say."""
-        return max((getattr(builder, "interaction_days", float("inf")) for builder in self.builders), default=0.0)
+        return max(map(interaction_days, self.builders), default=0.0)
 
     def build(self, history: History) -> dict[str, Float]:
         """Return the (c, n) array of each feature."""

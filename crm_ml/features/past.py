@@ -44,12 +44,10 @@ class Gaps:
     ----------
     offsets : (n + 1,) int64, customer i owns rows offsets[i]:offsets[i + 1].
     days : (m,) float64, at least 1.
-    closed_at : (m,) int64, moment of the purchase that ends the gap.
     """
 
     offsets: Int
     days: Float
-    closed_at: Int
 
 
 class Past:
@@ -114,7 +112,6 @@ class Past:
         return Gaps(
             offsets=np.concatenate([[0], np.cumsum(per_customer)]),
             days=np.diff(days.day)[inner].astype(np.float64),
-            closed_at=days.time[1:][inner],
         )
 
 

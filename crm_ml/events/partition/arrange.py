@@ -44,13 +44,11 @@ ABSENT: Mapping[str, Any] = {
 def arranged(transactions: Rows, interactions: Rows) -> Columns:
     """Return the rows of a bucket sorted by customer and time, as `crm_ml.events.bucket.make_bucket` reads them."""
     customers, owners = customer_codes([transactions, interactions])
-    begins, content = text_parts(customers)
-    made: Columns = {"customer_begins": begins.astype(np.int32), "customer_bytes": content[: begins[-1]]}
+    made = _stored(customers)
     for table, rows, owner in zip("ti", (transactions, interactions), owners, strict=True):
         columns = {name: column for name, column in rows.columns.items() if name != "customer"}
         columns = {name: np.zeros(0, dtype) for name, dtype in _ALWAYS[table].items()} | columns
-        ordered = sorted_rows(owner, columns, n_customers=len(customers), ties=_TIES[table])
-        made |= {f"{table}_{name}": column for name, column in ordered.items()}
+        made |= _sorted_table(table, owner, columns, n_customers=len(customers))
     return made
 
 
@@ -66,9 +64,8 @@ def merged(parts: Sequence[Columns]) -> Columns:
     customers, rank = in_text_order(coded.dictionary)
     places = rank[coded.indices.to_numpy()]
     ends = np.cumsum([len(part["customer_begins"]) - 1 for part in parts])
-    begins, content = text_parts(customers)
-    made: Columns = {"customer_begins": begins.astype(np.int32), "customer_bytes": content[: begins[-1]]}
-    for table, ties in _TIES.items():
+    made = _stored(customers)
+    for table in _TIES:
         with_table = [
             (part, own)
             for part, own in zip(parts, np.split(places, ends[:-1]), strict=True)
@@ -82,9 +79,19 @@ def merged(parts: Sequence[Columns]) -> Columns:
         }
         if names:
             owner = np.concatenate([np.repeat(own, np.diff(part[f"{table}_offsets"])) for part, own in with_table])
-            ordered = sorted_rows(owner, columns, n_customers=len(customers), ties=ties)
-            made |= {f"{table}_{name}": column for name, column in ordered.items()}
+            made |= _sorted_table(table, owner, columns, n_customers=len(customers))
     return made
+
+
+def _stored(customers: pa.Array) -> Columns:
+    """Return customers as `crm_ml.events.partition.coding.stored_customers` reads them."""
+    begins, content = text_parts(customers)
+    return {"customer_begins": begins.astype(np.int32), "customer_bytes": content[: begins[-1]]}
+
+
+def _sorted_table(table: str, owner: npt.NDArray[np.int32], columns: Columns, *, n_customers: int) -> Columns:
+    ordered = sorted_rows(owner, columns, n_customers=n_customers, ties=_TIES[table])
+    return {f"{table}_{name}": column for name, column in ordered.items()}
 
 
 def _column(part: Columns, name: str) -> npt.NDArray[Any]:

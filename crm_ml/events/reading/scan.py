@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,7 @@ def scan(
         Rule to number of rows that break it.
     """
     judgement = _Judgement(len(rules(table)))
-    lock, numbers = threading.Lock(), iter(range(1 << 62))
+    lock, numbers = threading.Lock(), itertools.count()
 
     def work(reader: pa.RecordBatchReader) -> None:
         while True:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
+from crm_ml.events.partition.coding import in_text_order
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
 from crm_ml.features.labels import LABEL_COLUMNS
 from crm_ml.features.panels.sweep import Sweep
@@ -110,12 +110,10 @@ def build_panel(
         raise nobody_eligible(sweep)
     customers = pa.chunked_array([pa.array(part.customers, type=pa.string()) for part in parts]).dictionary_encode()
     coded = customers.combine_chunks()
-    in_order = pc.sort_indices(coded.dictionary)
-    rank = np.empty(len(in_order), dtype=np.int64)
-    rank[in_order.to_numpy()] = np.arange(len(in_order))
+    known, rank = in_text_order(coded.dictionary)
     who, at = rank[coded.indices.to_numpy()], np.concatenate([part.positions for part in parts])
     order = np.argsort(at * len(rank) + who)
-    names = pd.Index(coded.dictionary.take(in_order).to_numpy(zero_copy_only=False), dtype="str")
+    names = pd.Index(known.to_numpy(zero_copy_only=False), dtype="str")
     levels: Any = [names, stamps(sweep.cutoffs)]
     codes: Any = [who[order], at[order]]
     index = pd.MultiIndex(levels, codes, names=["customer_id", "cutoff"])

@@ -14,7 +14,7 @@ import pandas as pd
 
 from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError
-from crm_ml.events.arrangement import arrange
+from crm_ml.events.arrangement import Arrangement, arrange
 from crm_ml.events.clock import DAY, Moment, moment, stamp
 from crm_ml.events.host import LocalHost
 from crm_ml.events.keeping import keep, reopen
@@ -23,6 +23,7 @@ from crm_ml.events.partition.arrange import Columns
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.builders.decline import InteractionDecline
 from crm_ml.features.decay import NEVER, with_event
+from crm_ml.features.feature import interaction_days
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
 from crm_ml.features.panels.panel import build_features
 from crm_ml.features.panels.writing import write_features
@@ -83,7 +84,7 @@ class FeatureState:
             The folder exists, or a builder does not say how far back it looks at interactions.
         """
         settled = FeatureSet.settle(features, log, first_cutoff=as_of)
-        return cls._keep([log], Path(folder), as_of=moment(as_of), features=settled, dropped={})
+        return cls._keep(log, [log.arrangement], Path(folder), as_of=moment(as_of), features=settled)
 
     @classmethod
     def open(cls, folder: str | Path, *, memory_limit: str | None = None, threads: int | None = None) -> Self:
@@ -140,8 +141,7 @@ class FeatureState:
             as_of=end,
             n_buckets=len(self.log.arrangement.customers),
         )
-        fresh = CustomerLog.of_arrangement(today, added, returns=self.log.returns)
-        return self._keep([self.log, fresh], Path(folder), as_of=end, features=self.features, dropped=added.dropped)
+        return self._keep(self.log, [self.log.arrangement, added], Path(folder), as_of=end, features=self.features)
 
     def build_features(self) -> pd.DataFrame:
         """Return the features of every customer who bought before `as_of`; see `crm_ml.build_features`."""
@@ -153,47 +153,31 @@ class FeatureState:
 
     @classmethod
     def _keep(
-        cls,
-        logs: list[CustomerLog],
-        folder: Path,
-        *,
-        as_of: int,
-        features: FeatureSet,
-        dropped: Mapping[str, Mapping[str, int]],
+        cls, log: CustomerLog, arrangements: list[Arrangement], folder: Path, *, as_of: int, features: FeatureSet
     ) -> Self:
-        if not np.isfinite(features.interaction_days):
-            unbounded = [
-                type(builder).__name__
-                for builder in features.builders
-                if not np.isfinite(getattr(builder, "interaction_days", np.inf))
-            ]
+        """Write the events of all arrangements as a state, for a log like the one given; the last ones are new."""
+        unbounded = [type(b).__name__ for b in features.builders if not np.isfinite(interaction_days(b))]
+        if unbounded:
             raise SchemaError(
                 f"A state needs builders that say how far back they look at interactions; {unbounded} do not.\n"
                 "Give them an attribute `interaction_days`, 0 for those that look at purchases only."
             )
-        half_lives = {float(b.half_life_days) for b in features.builders if isinstance(b, InteractionDecline)}
+        declines = [builder for builder in features.builders if isinstance(builder, InteractionDecline)]
+        half_lives = tuple(sorted({float(decline.half_life_days) for decline in declines}))
         change = partial(
             _thinned,
             as_of=as_of,
             before=as_of - round(features.interaction_days * DAY),
-            half_lives=np.array(sorted(half_lives)),
+            half_lives=np.array(half_lives),
         )
         note = {
             "as_of": stamp(as_of).isoformat(),
-            "returns": logs[0].returns,
+            "returns": log.returns,
             "features": features.to_dict(),
-            "dropped": dropped,
+            "dropped": arrangements[-1].dropped if len(arrangements) > 1 else {},
         }
-        host = logs[0].host
-        keep(
-            host,
-            [log.arrangement for log in logs],
-            folder,
-            change=change,
-            half_lives_days=tuple(sorted(half_lives)),
-            note=note,
-        )
-        return cls.open(folder, memory_limit=host.memory_limit, threads=host.threads)
+        keep(log.host, arrangements, folder, change=change, half_lives_days=half_lives, note=note)
+        return cls.open(folder, memory_limit=log.host.memory_limit, threads=log.host.threads)
 
 
 def _thinned(
