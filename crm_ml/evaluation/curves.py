@@ -8,9 +8,11 @@ import pandas as pd
 from scipy.stats import beta
 
 from crm_ml.errors import SchemaError
-from crm_ml.evaluation.metrics import mean_over_ties
 
-__all__ = ["calibration_bins", "concentration_curve", "gains_curve"]
+__all__ = ["calibration_bins", "concentration_curve", "gains_curve", "lift_curve", "ranked", "running_total"]
+
+Float = npt.NDArray[np.float64]
+Integer = npt.NDArray[np.intp]
 
 
 def gains_curve(churned: npt.ArrayLike, probability: npt.ArrayLike, *, points: int = 101) -> pd.DataFrame:
@@ -38,6 +40,30 @@ def gains_curve(churned: npt.ArrayLike, probability: npt.ArrayLike, *, points: i
     return pd.DataFrame({"contacted_share": share, "captured_share": _captured(churned, probability, share)})
 
 
+def lift_curve(churned: npt.ArrayLike, probability: npt.ArrayLike, *, points: int = 100) -> pd.DataFrame:
+    """Return how many times more churners are reached than at random when the riskiest share is contacted.
+
+    Parameters
+    ----------
+    churned : (n,) 1 or 0.
+    probability : (n,) predicted probability of churn; customers with equal ones are reached in no order.
+    points : rows of the result, evenly spaced up to everybody.
+
+    Returns
+    -------
+    DataFrame
+        Columns contacted_share, from 1 / `points` to 1, and lift, the churn rate among the contacted over that
+        of all, at least 0 and 1 where everybody is contacted.
+
+    Examples
+    --------
+    >>> lift_curve([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], points=4)["lift"].round(6).tolist()
+    [2.0, 1.0, 1.333333, 1.0]
+    """
+    share = np.arange(1, points + 1) / points
+    return pd.DataFrame({"contacted_share": share, "lift": _captured(churned, probability, share) / share})
+
+
 def concentration_curve(value: npt.ArrayLike, *, points: int = 101) -> pd.DataFrame:
     """Return the share of value held by the most valuable share of customers.
 
@@ -63,13 +89,16 @@ def concentration_curve(value: npt.ArrayLike, *, points: int = 101) -> pd.DataFr
 def calibration_bins(
     churned: npt.ArrayLike, probability: npt.ArrayLike, *, bins: int = 10, level: float = 0.9
 ) -> pd.DataFrame:
-    """Return predicted against observed churn in bins of equal size.
+    """Return predicted against observed churn in bins as equal in size as ties allow.
+
+    Customers with equal probabilities share a bin, so row order never matters and each count is one of whole
+    customers; where many are equal there are fewer bins.
 
     Parameters
     ----------
     churned : (n,) 1 or 0.
     probability : (n,) predicted probability of churn.
-    bins : number of bins.
+    bins : number of bins, at most.
     level : of the Clopper-Pearson interval for the observed share.
 
     Returns
@@ -83,13 +112,15 @@ def calibration_bins(
     [0.0, 1.0]
     """
     actual, predicted = np.asarray(churned, dtype=np.float64), np.asarray(probability, dtype=np.float64)
-    parts = np.array_split(np.argsort(predicted, kind="stable"), min(bins, len(predicted)))
-    count = np.array([len(part) for part in parts])
-    left = np.array([actual[part].sum() for part in parts])
+    order, ends = ranked(-predicted)
+    even = np.ceil(np.arange(bins + 1) * len(predicted) / bins)
+    ends = np.unique(ends[np.searchsorted(ends, even)])
+    count = np.diff(ends)
+    left = np.diff(running_total(actual[order], ends))
     tail = (1 - level) / 2
     return pd.DataFrame(
         {
-            "predicted": [predicted[part].mean() for part in parts],
+            "predicted": np.diff(running_total(predicted[order], ends)) / count,
             "observed": left / count,
             "lower": np.where(left > 0, beta.ppf(tail, np.maximum(left, 1), count - left + 1), 0.0),
             "upper": np.where(left < count, beta.isf(tail, left + 1, np.maximum(count - left, 1)), 1.0),
@@ -98,14 +129,47 @@ def calibration_bins(
     )
 
 
-def _captured(value: npt.ArrayLike, order_by: npt.ArrayLike, share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    amounts, rank = np.asarray(value, dtype=np.float64), np.asarray(order_by, dtype=np.float64)
+def ranked(score: Float) -> tuple[Integer, Integer]:
+    """Return the order from the highest score to the lowest, and the places in it where no tie is cut.
+
+    Parameters
+    ----------
+    score : (n,) finite.
+
+    Returns
+    -------
+    order : (n,) positions.
+    ends : (m + 1,) how many customers come before the first, the second, ... of the m distinct scores, and n.
+
+    Examples
+    --------
+    >>> order, ends = ranked(np.array([0.5, 0.9, 0.5]))
+    >>> order.tolist(), ends.tolist()
+    ([1, 0, 2], [0, 1, 3])
+    """
+    order = np.argsort(-score, kind="stable")
+    falls = np.flatnonzero(np.diff(score[order])) + 1
+    return order, np.concatenate([[0], falls, [len(score)]])
+
+
+def running_total(values: Float, places: Integer) -> Float:
+    """Return the sum of the first so many values for each of the places.
+
+    >>> running_total(np.array([1.0, 2.0, 4.0]), np.array([0, 1, 3])).tolist()
+    [0.0, 1.0, 7.0]
+    """
+    totals: Float = np.concatenate([[0.0], np.cumsum(values)])[places]
+    return totals
+
+
+def _captured(value: npt.ArrayLike, order_by: npt.ArrayLike, share: Float) -> Float:
+    amounts, score = np.asarray(value, dtype=np.float64), np.asarray(order_by, dtype=np.float64)
     if not (amounts >= 0).all() or not amounts.sum() > 0:
         raise SchemaError(
             f"A curve of shares needs values of at least 0 that do not add up to 0; {int((amounts > 0).sum()):,} of "
             f"{len(amounts):,} are above 0.\nClip them, or choose customers with some."
         )
-    order = np.argsort(-rank, kind="stable")
-    held = np.concatenate([[0.0], np.cumsum(mean_over_ties(amounts, rank)[order])])
-    reached: npt.NDArray[np.float64] = np.interp(share * len(amounts), np.arange(len(held)), held / held[-1])
+    order, ends = ranked(score)
+    held = running_total(amounts[order], ends)
+    reached: Float = np.interp(share * len(amounts), ends, held / held[-1])
     return reached
