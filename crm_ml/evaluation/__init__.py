@@ -1,7 +1,7 @@
 """Measures, profit, splits by time and the rolling-origin backtest."""
 
 from crm_ml.evaluation.backtest import Backtest, Predictor, backtest
-from crm_ml.evaluation.curves import calibration_bins, concentration_curve, gains_curve, lift_curve
+from crm_ml.evaluation.curves import by_predictor, calibration_bins, concentration_curve, gains_curve, lift_curve
 from crm_ml.evaluation.maximum_profit import MaximumProfit, expected_maximum_profit, maximum_profit
 from crm_ml.evaluation.metrics import churn_metrics, value_metrics
 from crm_ml.evaluation.profit import BestDepth, RetentionCampaign, best_depth, profit_curve
@@ -16,6 +16,7 @@ __all__ = [
     "TrainingDesign",
     "backtest",
     "best_depth",
+    "by_predictor",
     "calibration_bins",
     "churn_metrics",
     "concentration_curve",

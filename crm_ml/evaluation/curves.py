@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,7 +11,19 @@ from scipy.stats import beta
 
 from crm_ml.errors import SchemaError
 
-__all__ = ["calibration_bins", "concentration_curve", "gains_curve", "lift_curve", "ranked", "running_total"]
+__all__ = [
+    "Predictions",
+    "by_predictor",
+    "calibration_bins",
+    "concentration_curve",
+    "gains_curve",
+    "lift_curve",
+    "ranked",
+    "running_total",
+]
+
+Predictions = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+"""One predictor's (n,) probabilities, or those of several by name, all of the same customers."""
 
 Float = npt.NDArray[np.float64]
 Integer = npt.NDArray[np.intp]
@@ -127,6 +141,26 @@ def calibration_bins(
             "customers": count,
         }
     )
+
+
+def by_predictor(frame: Callable[[npt.ArrayLike], pd.DataFrame], predictions: Predictions) -> pd.DataFrame:
+    """Return the frames of several predictors, one below the other, with a first column that says whose.
+
+    Parameters
+    ----------
+    frame : makes the frame of one predictor's (n,) probabilities, such as a curve.
+    predictions : probabilities by name of the predictor, or those of a single one, which is called "model".
+
+    Examples
+    --------
+    >>> risk = {"model": [0.9, 0.1], "recency": [0.2, 0.3]}
+    >>> found = by_predictor(lambda p: lift_curve([1, 0], p, points=2), risk)
+    >>> found["predictor"].tolist(), found["lift"].tolist()
+    (['model', 'model', 'recency', 'recency'], [2.0, 1.0, 0.0, 1.0])
+    """
+    named = predictions if isinstance(predictions, Mapping) else {"model": predictions}
+    frames = {name: frame(probability) for name, probability in named.items()}
+    return pd.concat(frames, names=["predictor"]).reset_index("predictor").reset_index(drop=True)
 
 
 def ranked(score: Float) -> tuple[Integer, Integer]:

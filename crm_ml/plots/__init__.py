@@ -1,8 +1,8 @@
-"""Displays: finished frames in, Axes out; nothing is computed here."""
+"""Displays: finished frames in, Axes out; nothing is computed here, `from_predictions` asks `evaluation`."""
 
 from crm_ml.plots.decision import FrontierDisplay, PlanDisplay
-from crm_ml.plots.display import Display
-from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay, GainsDisplay
+from crm_ml.plots.display import Display, draw_svg
+from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay
 from crm_ml.plots.purchase_process import (
     AliveHistoryDisplay,
     CustomersDisplay,
@@ -11,7 +11,7 @@ from crm_ml.plots.purchase_process import (
     MatrixDisplay,
 )
 from crm_ml.plots.purchases import TrackingDisplay
-from crm_ml.plots.svg import draw_svg
+from crm_ml.plots.targeting import GainsDisplay, LiftDisplay, ProfitDisplay
 from crm_ml.plots.value import ConcentrationDisplay, SegmentsDisplay
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "FrontierDisplay",
     "GainsDisplay",
     "HoldoutDisplay",
+    "LiftDisplay",
     "MatrixDisplay",
     "PlanDisplay",
+    "ProfitDisplay",
     "SegmentsDisplay",
     "TrackingDisplay",
     "draw_svg",

@@ -31,7 +31,7 @@ class FrontierDisplay(Display):
 
     Parameters
     ----------
-    frontier : pandas.DataFrame
+    data : pandas.DataFrame
         `budget` (ascending) and `expected_gain`, both money.
     budget : float
         The current budget, money; its gain is read off the line.
@@ -51,16 +51,16 @@ class FrontierDisplay(Display):
     '$5k spent: $4.5k expected gain'
     """
 
-    def __init__(self, frontier: pd.DataFrame, budget: float, *, currency: str = "") -> None:
-        require_columns(frontier, ("budget", "expected_gain"), what="frontier")
-        self.frontier = frontier
+    def __init__(self, data: pd.DataFrame, budget: float, *, currency: str = "") -> None:
+        require_columns(data, ("budget", "expected_gain"), what="frontier")
+        self.data = data
         self.budget = budget
         self.currency = currency
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the line and the current budget on it."""
         ax = new_axes() if ax is None else ax
-        budgets, gains = self.frontier["budget"].to_numpy(), self.frontier["expected_gain"].to_numpy()
+        budgets, gains = self.data["budget"].to_numpy(), self.data["expected_gain"].to_numpy()
         gain = float(np.interp(self.budget, budgets, gains))
         ax.plot(budgets, gains, color=PRIMARY, linewidth=2.2, marker="o", markersize=3.5)
         ax.vlines(self.budget, 0, gain, color=SECONDARY, linewidth=1, linestyle=(0, (4, 2)))
@@ -83,7 +83,7 @@ class PlanDisplay(Display):
 
     Parameters
     ----------
-    comparison : pandas.DataFrame
+    data : pandas.DataFrame
         Indexed by rule (such as ``"everyone alike"``), columns `expected_gain` and `spend`, money.
     currency : str
         Sign written before amounts.
@@ -101,19 +101,19 @@ class PlanDisplay(Display):
     [900.0, 400.0, 500.0, 500.0]
     """
 
-    def __init__(self, comparison: pd.DataFrame, *, currency: str = "") -> None:
-        require_columns(comparison, ("expected_gain", "spend"), what="plan comparison")
-        self.comparison = comparison
+    def __init__(self, data: pd.DataFrame, *, currency: str = "") -> None:
+        require_columns(data, ("expected_gain", "spend"), what="plan comparison")
+        self.data = data
         self.currency = currency
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw two bars per rule, in the order of the frame."""
-        ax = new_axes(height_inches=0.6 + 0.5 * len(self.comparison)) if ax is None else ax
+        ax = new_axes(height_inches=0.6 + 0.5 * len(self.data)) if ax is None else ax
         paired_bars(
             ax,
-            [str(rule) for rule in self.comparison.index],
-            upper=("expected gain", self.comparison["expected_gain"].to_numpy()),
-            lower=("spend", self.comparison["spend"].to_numpy()),
+            [str(rule) for rule in self.data.index],
+            upper=("expected gain", self.data["expected_gain"].to_numpy()),
+            lower=("spend", self.data["spend"].to_numpy()),
             write=lambda amount: short_number(amount, prefix=self.currency),
         )
         self.ax_, self.figure_ = ax, figure_of(ax)

@@ -1,25 +1,30 @@
-"""How right the predicted probabilities were: gains, calibration, the backtest."""
+"""How right the predicted probabilities were: calibration, and the backtest."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from crm_ml.evaluation.curves import Predictions, by_predictor, calibration_bins
 from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
+    HEIGHT_INCHES,
     INK,
     MARKS,
     MUTED,
     PALE,
     PRIMARY,
     RULE,
+    Mark,
     dress,
     figure_of,
     key,
+    key_above,
+    key_height_inches,
     marks,
     new_axes,
     new_panels,
@@ -27,60 +32,19 @@ from crm_ml.plots.style import (
     require_columns,
 )
 
-__all__ = ["BacktestDisplay", "CalibrationDisplay", "GainsDisplay"]
+__all__ = ["BacktestDisplay", "CalibrationDisplay", "predict_panel"]
 
 
-class GainsDisplay(Display):
-    """Share of churners reached when contacting the riskiest share of customers.
-
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        One row per predictor and point: `predictor` (name), `contacted_share` and `captured_share`, both in
-        [0, 1], each predictor's points in ascending order of `contacted_share`.
+def predict_panel(model: Any, panel: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return a model's churn probability of each row of a panel, under the name of the model's class.
 
     Raises
     ------
     SchemaError
-        If a column is missing.
-
-    Examples
-    --------
-    >>> curves = pd.DataFrame({"predictor": "recency", "contacted_share": [0, 0.5, 1],
-    ...                        "captured_share": [0, 0.8, 1]})
-    >>> GainsDisplay(curves).plot().ax_.get_ylabel()
-    'churners reached'
+        If the panel does not say who churned.
     """
-
-    def __init__(self, curves: pd.DataFrame) -> None:
-        require_columns(curves, ("predictor", "contacted_share", "captured_share"), what="gains curves")
-        self.curves = curves
-
-    def plot(self, ax: Axes | None = None) -> Self:
-        """Draw one line per predictor and the diagonal of contacting at random."""
-        ax = new_axes() if ax is None else ax
-        ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label="at random")
-        for name, mark in marks(self.curves["predictor"]).items():
-            curve = self.curves[self.curves["predictor"] == name]
-            ax.plot(
-                curve["contacted_share"].to_numpy(),
-                curve["captured_share"].to_numpy(),
-                color=mark.colour,
-                linestyle=mark.linestyle,
-                linewidth=mark.linewidth,
-                marker=mark.marker,
-                markersize=4,
-                markevery=0.12,
-                label=str(name),
-            )
-        ax.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="customers contacted, riskiest first")
-        ax.set_ylabel("churners reached")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(PercentFormatter(1))
-        key(ax, loc="lower right")
-        dress(ax, grid="both")
-        self.ax_, self.figure_ = ax, figure_of(ax)
-        return self
+    require_columns(panel, ("churned",), what="panel")
+    return {type(model).__name__: model.predict(panel)["churn_probability"]}
 
 
 class CalibrationDisplay(Display):
@@ -88,9 +52,10 @@ class CalibrationDisplay(Display):
 
     Parameters
     ----------
-    bins : pandas.DataFrame
+    data : pandas.DataFrame
         One row per bin: `predicted` (mean predicted probability), `observed` (share that churned), `lower`
-        and `upper` (interval of the observed share), all in [0, 1], and `customers` (count).
+        and `upper` (interval of the observed share), all in [0, 1], and `customers` (count); with several
+        predictors also `predictor` (name). Bins that nobody is in may hold NaN.
 
     Attributes
     ----------
@@ -110,46 +75,95 @@ class CalibrationDisplay(Display):
     ...                      "upper": [0.3, 0.72], "customers": [400, 300]})
     >>> CalibrationDisplay(bins).plot().ax_.get_ylabel()
     'observed churn'
+    >>> display = CalibrationDisplay.from_predictions([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], bins=2)
+    >>> display.data["observed"].tolist()
+    [0.0, 1.0]
     """
 
     counts_ax_: Axes | None
 
-    def __init__(self, bins: pd.DataFrame) -> None:
+    def __init__(self, data: pd.DataFrame) -> None:
         columns = ("predicted", "observed", "lower", "upper", "customers")
-        require_columns(bins, columns, what="calibration bins")
-        self.bins = bins
+        require_columns(data, columns, what="calibration bins")
+        self.data = data
+
+    @classmethod
+    def from_predictions(cls, churned: Any, probability: Predictions, *, bins: int = 10, level: float = 0.9) -> Self:
+        """Return the display of one predictor or of several by name; see `crm_ml.evaluation.calibration_bins`."""
+        return cls(by_predictor(lambda p: calibration_bins(churned, p, bins=bins, level=level), probability))
+
+    @classmethod
+    def from_estimator(cls, model: Any, panel: pd.DataFrame, *, bins: int = 10, level: float = 0.9) -> Self:
+        """Return the display of a model, such as `crm_ml.ChurnModel`, on a panel with its features and `churned`."""
+        predictions = predict_panel(model, panel)
+        return cls.from_predictions(panel["churned"], predictions, bins=bins, level=level)
 
     def plot(self, ax: Axes | None = None, *, counts_ax: Axes | None = None) -> Self:
         """Draw the bins with their intervals and, below or on `counts_ax`, how many customers each holds.
 
         Without `ax` both panels are made; with `ax` alone only the bins are drawn.
         """
+        predictors = self._predictors()
+        named = list(predictors) if len(predictors) > 1 else []
         if ax is None:
-            ax, counts_ax = new_panels(heights=(4, 1), height_inches=3.7)
+            ax, counts_ax = new_panels(heights=(4, 1), height_inches=HEIGHT_INCHES + 0.4 + key_height_inches(named))
         low, high = self._limits()
         ax.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
-        at, observed = self.bins["predicted"].to_numpy(), self.bins["observed"].to_numpy()
-        spread = np.abs(np.vstack([self.bins["lower"], self.bins["upper"]]) - observed)
-        ax.errorbar(at, observed, yerr=spread, fmt="o-", color=PRIMARY, markersize=5, linewidth=1.2, capsize=2.5)
+        for (name, bins), mark in zip(predictors.items(), marks(predictors).values(), strict=True):
+            _bins(ax, bins, mark, label=name)
+            if counts_ax is not None:
+                _counts(counts_ax, bins, mark, alone=not named)
         ax.set(xlim=(low, high), ylim=(low, high), ylabel="observed churn")
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+        if named:
+            key_above(ax)
         dress(ax, grid="both")
         if counts_ax is not None:
-            counts_ax.vlines(at, 0, self.bins["customers"].to_numpy(), color=PALE, linewidth=7)
-            counts_ax.set(ylim=(0, None), ylabel="customers")
+            counts_ax.set(ylim=(0, 1.2 * self.data["customers"].max()), ylabel="customers")
             counts_ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
             counts_ax.yaxis.set_major_formatter(number_axis())
             dress(counts_ax)
         lowest = ax if counts_ax is None else counts_ax
         lowest.set_xlabel("predicted churn probability")
-        lowest.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lowest.xaxis.set_major_formatter(PercentFormatter(1))
         self.ax_, self.counts_ax_, self.figure_ = ax, counts_ax, figure_of(ax)
         return self
 
+    def _predictors(self) -> dict[str, pd.DataFrame]:
+        if "predictor" not in self.data:
+            return {"model": self.data}
+        return {str(name): rows for name, rows in self.data.groupby("predictor", sort=False)}
+
     def _limits(self) -> tuple[float, float]:
-        shown = self.bins[["predicted", "observed", "lower", "upper"]].to_numpy(dtype=float)
-        low = max(np.floor(np.nanmin(shown) * 10) / 10, 0.0)
-        return low, min(np.ceil(np.nanmax(shown) * 10) / 10, 1.0) + 0.01
+        shown = self.data[["predicted", "observed", "lower", "upper"]].to_numpy(dtype=float)
+        low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+        margin = 0.03 * (high - low)
+        return low - margin, high + margin
+
+
+def _bins(ax: Axes, bins: pd.DataFrame, mark: Mark, *, label: str) -> None:
+    observed = bins["observed"].to_numpy()
+    ax.errorbar(
+        bins["predicted"].to_numpy(),
+        observed,
+        yerr=np.abs(np.vstack([bins["lower"], bins["upper"]]) - observed),
+        color=mark.colour,
+        linestyle=mark.linestyle,
+        marker=mark.marker,
+        markersize=5,
+        linewidth=1.2,
+        capsize=2.5,
+        label=label,
+    )
+
+
+def _counts(ax: Axes, bins: pd.DataFrame, mark: Mark, *, alone: bool) -> None:
+    at, customers = bins["predicted"].to_numpy(), bins["customers"].to_numpy()
+    if alone:
+        ax.vlines(at, 0, customers, color=PALE, linewidth=7)
+    else:
+        line = {"color": mark.colour, "linestyle": mark.linestyle, "marker": mark.marker}
+        ax.plot(at, customers, markersize=4, linewidth=1, **line)
 
 
 class BacktestDisplay(Display):
@@ -157,7 +171,7 @@ class BacktestDisplay(Display):
 
     Parameters
     ----------
-    results : pandas.DataFrame
+    data : pandas.DataFrame
         One row per predictor and cutoff: `predictor`, `cutoff` (Timestamp) and a column per metric.
     metric : str
         The column to show.
@@ -175,21 +189,21 @@ class BacktestDisplay(Display):
     ['model', 'recency']
     """
 
-    def __init__(self, results: pd.DataFrame, metric: str) -> None:
-        require_columns(results, ("predictor", "cutoff", metric), what="backtest results")
-        self.results = results
+    def __init__(self, data: pd.DataFrame, metric: str) -> None:
+        require_columns(data, ("predictor", "cutoff", metric), what="backtest results")
+        self.data = data
         self.metric = metric
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw a row per predictor with a dot per cutoff, the latest filled."""
-        names = list(dict.fromkeys(self.results["predictor"]))
+        names = list(dict.fromkeys(self.data["predictor"]))
         ax = new_axes(height_inches=1.1 + 0.4 * len(names)) if ax is None else ax
-        cutoffs = sorted(self.results["cutoff"].unique())
+        cutoffs = sorted(self.data["cutoff"].unique())
         for row, name in enumerate(names):
-            values = self.results.loc[self.results["predictor"] == name, self.metric]
+            values = self.data.loc[self.data["predictor"] == name, self.metric]
             ax.hlines(row, values.min(), values.max(), color=RULE, linewidth=3, zorder=1)
         for i, cutoff in enumerate(cutoffs):
-            rows = self.results[self.results["cutoff"] == cutoff]
+            rows = self.data[self.data["cutoff"] == cutoff]
             latest = i == len(cutoffs) - 1
             ax.plot(
                 rows[self.metric].to_numpy(),

@@ -42,7 +42,7 @@ class CustomersDisplay(Display):
 
     Parameters
     ----------
-    groups : pandas.DataFrame
+    data : pandas.DataFrame
         One row per group, indexed by its name (such as ``"7+"``): `actual` and `expected` number of customers.
 
     Raises
@@ -57,19 +57,19 @@ class CustomersDisplay(Display):
     [1411.0, 439.0, 1390.4, 459.6]
     """
 
-    def __init__(self, groups: pd.DataFrame) -> None:
-        require_columns(groups, ("actual", "expected"), what="groups of customers")
-        self.groups = groups
+    def __init__(self, data: pd.DataFrame) -> None:
+        require_columns(data, ("actual", "expected"), what="groups of customers")
+        self.data = data
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw two bars per group, in the order of the frame."""
-        ax = new_axes(height_inches=0.8 + 0.36 * len(self.groups)) if ax is None else ax
+        ax = new_axes(height_inches=0.8 + 0.36 * len(self.data)) if ax is None else ax
         ax.set_ylabel("repeat purchases")
         paired_bars(
             ax,
-            [str(name) for name in self.groups.index],
-            upper=("actual customers", self.groups["actual"].to_numpy()),
-            lower=("expected", self.groups["expected"].to_numpy()),
+            [str(name) for name in self.data.index],
+            upper=("actual customers", self.data["actual"].to_numpy()),
+            lower=("expected", self.data["expected"].to_numpy()),
             write="{:,.0f}".format,
         )
         self.ax_, self.figure_ = ax, figure_of(ax)
@@ -81,7 +81,7 @@ class HoldoutDisplay(Display):
 
     Parameters
     ----------
-    groups : pandas.DataFrame
+    data : pandas.DataFrame
         One row per group, indexed by its name (such as ``"7+"``): `customers` (count), and the means `actual`
         and `expected`.
     period : str
@@ -100,19 +100,19 @@ class HoldoutDisplay(Display):
     [[0.237, 0.697], [0.225, 0.523]]
     """
 
-    def __init__(self, groups: pd.DataFrame, *, period: str) -> None:
-        require_columns(groups, ("customers", "actual", "expected"), what="holdout groups")
-        self.groups = groups
+    def __init__(self, data: pd.DataFrame, *, period: str) -> None:
+        require_columns(data, ("customers", "actual", "expected"), what="holdout groups")
+        self.data = data
         self.period = period
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw both means over the groups, with the number of customers under each."""
         ax = new_axes() if ax is None else ax
-        at = np.arange(len(self.groups))
-        ax.plot(at, self.groups["actual"].to_numpy(), "o-", color=INK, linewidth=1.3, markersize=4, label="actual")
-        expected = self.groups["expected"].to_numpy()
+        at = np.arange(len(self.data))
+        ax.plot(at, self.data["actual"].to_numpy(), "o-", color=INK, linewidth=1.3, markersize=4, label="actual")
+        expected = self.data["expected"].to_numpy()
         ax.plot(at, expected, "s", color=SECONDARY, linewidth=1.8, linestyle=DASHES, markersize=4.5, label="expected")
-        names = [f"{name}\n{n:,.0f}" for name, n in zip(self.groups.index, self.groups["customers"], strict=True)]
+        names = [f"{name}\n{n:,.0f}" for name, n in zip(self.data.index, self.data["customers"], strict=True)]
         ax.set_xticks(at, names)
         ax.set(xlabel="repeat purchases in calibration, and number of customers", ylim=(0, None))
         ax.set_ylabel(f"mean purchases in the next {self.period}")
@@ -128,7 +128,7 @@ class MatrixDisplay(Display):
 
     Parameters
     ----------
-    matrix : pandas.DataFrame
+    data : pandas.DataFrame
         Indexed by recency, columns by frequency, both ascending in even steps; NaN is left blank.
     quantity : str
         What the colours stand for, such as ``"P(alive)"``.
@@ -145,8 +145,8 @@ class MatrixDisplay(Display):
     [[0.2, 0.1], [0.6, 0.9]]
     """
 
-    def __init__(self, matrix: pd.DataFrame, *, quantity: str, time_unit: str, share: bool = False) -> None:
-        self.matrix = matrix
+    def __init__(self, data: pd.DataFrame, *, quantity: str, time_unit: str, share: bool = False) -> None:
+        self.data = data
         self.quantity = quantity
         self.time_unit = time_unit
         self.share = share
@@ -154,9 +154,9 @@ class MatrixDisplay(Display):
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the matrix as shades, with their key at the right within the same Axes."""
         ax = new_axes(height_inches=3.7) if ax is None else ax
-        rows, columns = self.matrix.index.to_numpy(float), self.matrix.columns.to_numpy(float)
+        rows, columns = self.data.index.to_numpy(float), self.data.columns.to_numpy(float)
         image = ax.imshow(
-            self.matrix.to_numpy(float),
+            self.data.to_numpy(float),
             cmap=SHADES,
             vmin=0,
             vmax=1 if self.share else None,
@@ -184,7 +184,7 @@ class AliveHistoryDisplay(Display):
 
     Parameters
     ----------
-    history : pandas.DataFrame
+    data : pandas.DataFrame
         Indexed by day (Timestamp, ascending): `purchased` (bool) and `probability_alive`.
 
     Raises
@@ -201,16 +201,16 @@ class AliveHistoryDisplay(Display):
     2
     """
 
-    def __init__(self, history: pd.DataFrame) -> None:
-        require_columns(history, ("purchased", "probability_alive"), what="customer history")
-        self.history = history
+    def __init__(self, data: pd.DataFrame) -> None:
+        require_columns(data, ("purchased", "probability_alive"), what="customer history")
+        self.data = data
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the probability as a line and each purchase as an upright one."""
         ax = new_axes(height_inches=2.6) if ax is None else ax
-        days = self.history.index.to_numpy()
-        bought = days[self.history["purchased"].to_numpy()]
-        ax.plot(days, self.history["probability_alive"].to_numpy(), color=PRIMARY, linewidth=1.8, label="P(alive)")
+        days = self.data.index.to_numpy()
+        bought = days[self.data["purchased"].to_numpy()]
+        ax.plot(days, self.data["probability_alive"].to_numpy(), color=PRIMARY, linewidth=1.8, label="P(alive)")
         ax.vlines(bought, 0, 1, color=SECONDARY, linewidth=1.1, linestyle=(0, (2, 2)), zorder=1, label="purchase")
         locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         ax.xaxis.set_major_locator(locator)
@@ -229,7 +229,7 @@ class DistributionDisplay(Display):
 
     Parameters
     ----------
-    bins : pandas.DataFrame
+    data : pandas.DataFrame
         One row per bin: `above` and `up_to` (its ends, ascending; the last one may be infinite), `actual` and
         `expected` (numbers within it).
     quantity : str
@@ -255,14 +255,14 @@ class DistributionDisplay(Display):
 
     def __init__(
         self,
-        bins: pd.DataFrame,
+        data: pd.DataFrame,
         *,
         quantity: str,
         counted: str,
         currency: str = "",
     ) -> None:
-        require_columns(bins, ("above", "up_to", "actual", "expected"), what="bins")
-        self.bins = bins
+        require_columns(data, ("above", "up_to", "actual", "expected"), what="bins")
+        self.data = data
         self.quantity = quantity
         self.counted = counted
         self.currency = currency
@@ -270,7 +270,7 @@ class DistributionDisplay(Display):
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the bins that end, and write the numbers of the one that does not."""
         ax = new_axes() if ax is None else ax
-        closed = self.bins[np.isfinite(self.bins["up_to"])]
+        closed = self.data[np.isfinite(self.data["up_to"])]
         above, up_to = closed["above"].to_numpy(), closed["up_to"].to_numpy()
         fill: dict[str, Any] = {"facecolor": PALE, "edgecolor": "white", "linewidth": 0.6}
         ax.bar(above, closed["actual"].to_numpy(), width=up_to - above, align="edge", label="actual", **fill)
@@ -279,7 +279,7 @@ class DistributionDisplay(Display):
         ax.set(xlim=(0, up_to[-1]), xlabel=self.quantity, ylabel=self.counted)
         ax.xaxis.set_major_formatter(number_axis(self.currency))
         ax.yaxis.set_major_formatter(number_axis())
-        for row in self.bins[~np.isfinite(self.bins["up_to"])].itertuples():
+        for row in self.data[~np.isfinite(self.data["up_to"])].itertuples():
             end = short_number(row.above, prefix=self.currency)
             text = f"beyond {end}: actual {row.actual:,.0f}, expected {row.expected:,.0f}"
             ax.text(0.99, 0.98, text, transform=ax.transAxes, ha="right", va="top", size=SMALL_TEXT_SIZE, color=MUTED)

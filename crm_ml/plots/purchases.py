@@ -30,7 +30,7 @@ class TrackingDisplay(Display):
 
     Parameters
     ----------
-    weeks : pandas.DataFrame
+    data : pandas.DataFrame
         Indexed by the week's first day (Timestamp, ascending), columns `actual` and `expected`: repeat
         purchases within that week.
     train_end : pandas.Timestamp
@@ -58,9 +58,9 @@ class TrackingDisplay(Display):
 
     cumulative_ax_: Axes | None
 
-    def __init__(self, weeks: pd.DataFrame, train_end: pd.Timestamp) -> None:
-        require_columns(weeks, ("actual", "expected"), what="weeks")
-        self.weeks = weeks
+    def __init__(self, data: pd.DataFrame, train_end: pd.Timestamp) -> None:
+        require_columns(data, ("actual", "expected"), what="weeks")
+        self.data = data
         self.train_end = pd.Timestamp(train_end)
 
     def plot(self, ax: Axes | None = None, *, cumulative_ax: Axes | None = None) -> Self:
@@ -70,7 +70,7 @@ class TrackingDisplay(Display):
         """
         if ax is None:
             ax, cumulative_ax = new_panels(heights=(1, 1), height_inches=4.1)
-        self._draw(ax, self.weeks, label="purchases per week")
+        self._draw(ax, self.data, label="purchases per week")
         key(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         end = self.train_end.to_datetime64()
         ax.annotate(
@@ -85,7 +85,7 @@ class TrackingDisplay(Display):
         )
         dress(ax)
         if cumulative_ax is not None:
-            self._draw(cumulative_ax, self.weeks.cumsum(), label="running total")
+            self._draw(cumulative_ax, self.data.cumsum(), label="running total")
             dress(cumulative_ax)
         self.ax_, self.cumulative_ax_, self.figure_ = ax, cumulative_ax, figure_of(ax)
         return self

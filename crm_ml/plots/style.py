@@ -7,7 +7,9 @@ through ``matplotlib.rcParams``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
@@ -30,6 +32,8 @@ TEXT_SIZE = 9.0
 SMALL_TEXT_SIZE = 8.0
 WIDTH_INCHES = 4.8
 HEIGHT_INCHES = 3.3
+LINE_INCHES = 0.17
+KEY_CHARACTERS = 44
 
 SCALES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -130,6 +134,37 @@ def dress(ax: Axes, *, grid: str | None = "y") -> None:
 def key(ax: Axes, **placement: Any) -> None:
     """Add a frameless legend, placed by the keywords of ``Axes.legend``."""
     ax.legend(frameon=False, fontsize=TEXT_SIZE, labelcolor=INK, handlelength=2.6, borderaxespad=0.4, **placement)
+
+
+def key_above(ax: Axes) -> None:
+    """Add a key of the lines above an Axes, in as many columns as their names leave room for."""
+    handles, labels = ax.get_legend_handles_labels()
+    wrapped = _wrapped(labels)
+    key(
+        ax,
+        handles=handles,
+        labels=wrapped,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=_key_columns(wrapped),
+        columnspacing=1.2,
+    )
+
+
+def key_height_inches(names: Sequence[str]) -> float:
+    """Return how much taller a figure must be for a key of these names above its Axes."""
+    wrapped = _wrapped(names)
+    lines = sum(name.count("\n") + 1 for name in wrapped)
+    return LINE_INCHES * math.ceil(lines / _key_columns(wrapped))
+
+
+def _wrapped(names: Iterable[str]) -> list[str]:
+    return [textwrap.fill(name, KEY_CHARACTERS) for name in names]
+
+
+def _key_columns(names: Iterable[str]) -> int:
+    longest = max(map(len, names), default=0)
+    return next((columns for columns in (3, 2) if longest <= KEY_CHARACTERS // columns - 3), 1)
 
 
 def short_number(value: float, *, prefix: str = "") -> str:

@@ -31,7 +31,7 @@ class SegmentsDisplay(Display):
 
     Parameters
     ----------
-    segments : pandas.DataFrame
+    data : pandas.DataFrame
         Indexed by segment name, columns `customers` (count) and `value` (money).
     value : str
         The column that holds the money, such as ``"spend"`` or ``"clv"``.
@@ -49,15 +49,15 @@ class SegmentsDisplay(Display):
     [0.75, 0.25, 0.25, 0.75]
     """
 
-    def __init__(self, segments: pd.DataFrame, *, value: str = "spend") -> None:
-        require_columns(segments, ("customers", value), what="segments")
-        self.segments = segments
+    def __init__(self, data: pd.DataFrame, *, value: str = "spend") -> None:
+        require_columns(data, ("customers", value), what="segments")
+        self.data = data
         self.value = value
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw two bars per segment, in the order of the frame."""
-        ax = new_axes(height_inches=0.6 + 0.42 * len(self.segments)) if ax is None else ax
-        shares = self.segments[["customers", self.value]]
+        ax = new_axes(height_inches=0.6 + 0.42 * len(self.data)) if ax is None else ax
+        shares = self.data[["customers", self.value]]
         shares = shares / shares.sum()
         paired_bars(
             ax,
@@ -75,7 +75,7 @@ class ConcentrationDisplay(Display):
 
     Parameters
     ----------
-    curve : pandas.DataFrame
+    data : pandas.DataFrame
         `customer_share` and `value_share`, in [0, 1] and ascending, the most valuable customers first.
 
     Raises
@@ -90,14 +90,14 @@ class ConcentrationDisplay(Display):
     'top 10% of customers: 30% of the value'
     """
 
-    def __init__(self, curve: pd.DataFrame) -> None:
-        require_columns(curve, ("customer_share", "value_share"), what="concentration curve")
-        self.curve = curve
+    def __init__(self, data: pd.DataFrame) -> None:
+        require_columns(data, ("customer_share", "value_share"), what="concentration curve")
+        self.data = data
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the curve, equality as a diagonal, and mark the top 10 %."""
         ax = new_axes() if ax is None else ax
-        customers, value = self.curve["customer_share"].to_numpy(), self.curve["value_share"].to_numpy()
+        customers, value = self.data["customer_share"].to_numpy(), self.data["value_share"].to_numpy()
         top = float(np.interp(0.1, customers, value))
         ax.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
         ax.plot(customers, value, color=PRIMARY, linewidth=2.2)

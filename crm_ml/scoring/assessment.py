@@ -17,7 +17,7 @@ from crm_ml.clv import (
     weekly_purchases,
 )
 from crm_ml.errors import SchemaError
-from crm_ml.evaluation import Backtest, Predictor, backtest, calibration_bins, gains_curve
+from crm_ml.evaluation import Backtest, Predictor, backtest, by_predictor, calibration_bins, gains_curve
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp
 from crm_ml.events.log import CustomerLog, monthly_cutoffs
 
@@ -54,9 +54,8 @@ class Assessment:
     def gains(self) -> pd.DataFrame:
         """Return the gains curve of every churn predictor over all cutoffs, in one tidy frame."""
         found = self.churn.predictions
-        return pd.concat(
-            gains_curve(found["actual"], found[name]).assign(predictor=name) for name in found.columns.drop("actual")
-        )
+        predicted = {str(name): found[name] for name in found.columns.drop("actual")}
+        return by_predictor(lambda probability: gains_curve(found["actual"], probability), predicted)
 
     def calibration(self) -> pd.DataFrame:
         """Return the calibration of the churn model over all cutoffs."""
