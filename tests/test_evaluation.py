@@ -19,11 +19,13 @@ from crm_ml.errors import SchemaError
 from crm_ml.evaluation import (
     TrainingDesign,
     backtest,
+    by_predictor,
     calibration_bins,
     churn_metrics,
     concentration_curve,
     gains_curve,
     labels_known_by,
+    lift_curve,
     value_metrics,
 )
 from crm_ml.features import RFM, build_features
@@ -80,7 +82,8 @@ def test_measures_and_curves_do_not_depend_on_row_order(seed: int) -> None:
     coarse = RISK.round(1)
     assert churn_metrics(LEFT[at], coarse[at]) == pytest.approx(churn_metrics(LEFT, coarse), rel=1e-12)
     assert value_metrics(SPEND[at], coarse[at]) == pytest.approx(value_metrics(SPEND, coarse), rel=1e-12)
-    np.testing.assert_allclose(gains_curve(LEFT[at], coarse[at]), gains_curve(LEFT, coarse), rtol=1e-12)
+    for frame in (gains_curve, lift_curve, calibration_bins):
+        np.testing.assert_allclose(frame(LEFT[at], coarse[at]), frame(LEFT, coarse), rtol=1e-12)
 
 
 def test_value_measures_agree_with_scikit_learn_and_brute_force() -> None:
@@ -103,15 +106,29 @@ def test_gini_of_a_yes_or_no_is_the_gini_of_the_auc() -> None:
 
 @pytest.mark.parametrize("bins", [1, 7, 10])
 def test_calibration_bins_hold_clopper_pearson_intervals(bins: int) -> None:
-    found = calibration_bins(LEFT, RISK, bins=bins, level=0.95)
-    parts = np.array_split(np.argsort(RISK, kind="stable"), bins)
-    assert found["customers"].tolist() == [len(part) for part in parts]
+    distinct = RISK + np.arange(203) * 1e-9
+    found = calibration_bins(LEFT, distinct, bins=bins, level=0.95)
+    parts = np.array_split(np.argsort(distinct), bins)
+    assert sorted(found["customers"]) == sorted(len(part) for part in parts)
+    parts = np.split(np.argsort(distinct), np.cumsum(found["customers"])[:-1])
     for row, part in zip(found.to_dict("records"), parts, strict=True):
         interval = binomtest(int(LEFT[part].sum()), len(part)).proportion_ci(0.95, method="exact")
         assert row["lower"] == pytest.approx(interval.low, abs=1e-12)
         assert row["upper"] == pytest.approx(interval.high, abs=1e-12)
         assert row["observed"] == pytest.approx(LEFT[part].mean())
-        assert row["predicted"] == pytest.approx(RISK[part].mean())
+        assert row["predicted"] == pytest.approx(distinct[part].mean())
+
+
+def test_calibration_bins_never_cut_a_tie() -> None:
+    risk = np.array([0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.7, 0.8])
+    left = np.array([0, 1, 0, 0, 0, 0, 1, 1])
+    found = calibration_bins(left, risk, bins=4)
+    # even bins would end after 2, 4 and 6 customers; the first two ends lie within the tie and move to its end
+    assert found["customers"].tolist() == [6, 2]
+    assert found["observed"].tolist() == pytest.approx([1 / 6, 1.0])
+    assert found["predicted"].tolist() == pytest.approx([1.1 / 6, 0.75])
+    assert calibration_bins(left, np.full(8, 0.4), bins=4)["customers"].tolist() == [8]
+    assert calibration_bins(left[:2], risk[:2], bins=10)["customers"].tolist() == [1, 1]
 
 
 def test_calibration_bins_where_nobody_or_everybody_left() -> None:
@@ -135,6 +152,34 @@ def test_curves_agree_with_counting() -> None:
         [sum(by_value[:reached]) / sum(SPEND) for reached in range(204)], abs=1e-12
     )
     assert held["customer_share"].tolist() == pytest.approx([reached / 203 for reached in range(204)])
+
+
+def test_lift_is_the_churn_rate_among_the_contacted_over_that_of_all() -> None:
+    distinct = RISK + np.arange(203) * 1e-9
+    by_risk = sorted(range(203), key=lambda at: -distinct[at])
+    found = lift_curve(LEFT, distinct, points=203)
+    rates = [sum(LEFT[at] for at in by_risk[:reached]) / reached for reached in range(1, 204)]
+    assert found["lift"].tolist() == pytest.approx([rate / LEFT.mean() for rate in rates], rel=1e-9)
+    assert found["contacted_share"].tolist() == pytest.approx([reached / 203 for reached in range(1, 204)])
+    tenth = lift_curve(np.tile(LEFT, 10), np.tile(RISK, 10), points=10)["lift"].iloc[0]
+    assert tenth == pytest.approx(churn_metrics(np.tile(LEFT, 10), np.tile(RISK, 10))["lift_10"])
+
+
+def test_lift_within_the_first_customer_is_that_of_the_first_customer() -> None:
+    assert lift_curve([1, 0, 0, 0], [0.9, 0.5, 0.4, 0.1], points=100)["lift"].iloc[0] == pytest.approx(4.0)
+    assert lift_curve([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5])["lift"].tolist() == pytest.approx([1.0] * 100)
+
+
+def test_several_predictors_stand_one_below_the_other() -> None:
+    found = by_predictor(lambda p: gains_curve(LEFT, p, points=5), {"b": RISK, "a": 1 - RISK})
+    assert found.columns.tolist() == ["predictor", "contacted_share", "captured_share"]
+    assert found["predictor"].tolist() == ["b"] * 5 + ["a"] * 5
+    assert found.index.tolist() == list(range(10))
+    assert found["captured_share"].tolist() == [
+        *gains_curve(LEFT, RISK, points=5)["captured_share"],
+        *gains_curve(LEFT, 1 - RISK, points=5)["captured_share"],
+    ]
+    assert by_predictor(lambda p: gains_curve(LEFT, p, points=5), RISK)["predictor"].unique().tolist() == ["model"]
 
 
 @pytest.mark.parametrize(

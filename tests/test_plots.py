@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import io
 import re
+from dataclasses import asdict
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,13 +18,23 @@ from test_clv_plots import DISPLAYS as CLV_DISPLAYS
 from test_clv_plots import labelled
 
 from crm_ml.errors import SchemaError
+from crm_ml.evaluation import (
+    RetentionCampaign,
+    best_depth,
+    calibration_bins,
+    gains_curve,
+    lift_curve,
+    profit_curve,
+)
 from crm_ml.plots import (
     BacktestDisplay,
     CalibrationDisplay,
     ConcentrationDisplay,
     FrontierDisplay,
     GainsDisplay,
+    LiftDisplay,
     PlanDisplay,
+    ProfitDisplay,
     SegmentsDisplay,
     TrackingDisplay,
     draw_svg,
@@ -34,6 +46,17 @@ CURVES = pd.DataFrame(
         "predictor": ["model"] * 3 + ["recency"] * 3,
         "contacted_share": [0.0, 0.5, 1.0] * 2,
         "captured_share": [0.0, 0.8, 1.0, 0.0, 0.6, 1.0],
+    }
+)
+LIFT = CURVES.assign(contacted_share=[0.1, 0.5, 1.0] * 2, lift=[3.0, 1.6, 1.0, 2.0, 1.2, 1.0])
+PROFIT = CURVES.assign(profit=[0.0, 900.0, -300.0, 0.0, 600.0, -300.0])
+BEST = pd.DataFrame(
+    {
+        "predictor": ["model", "recency"],
+        "contacted_share": [0.4, 0.5],
+        "share_lower": [0.3, 0.35],
+        "share_upper": [0.55, 0.6],
+        "profit": [1000.0, 600.0],
     }
 )
 BINS = pd.DataFrame(
@@ -66,7 +89,12 @@ COMPARISON = pd.DataFrame(
 
 DISPLAYS = {
     "gains": lambda: GainsDisplay(CURVES),
+    "lift": lambda: LiftDisplay(LIFT),
+    "profit": lambda: ProfitDisplay(PROFIT, BEST, currency="$"),
+    "profit of one": lambda: ProfitDisplay(PROFIT.iloc[:3], BEST.iloc[:1]),
+    "profit alone": lambda: ProfitDisplay(PROFIT),
     "calibration": lambda: CalibrationDisplay(BINS),
+    "calibration of two": lambda: CalibrationDisplay(pd.concat([BINS.assign(predictor=name) for name in "ab"])),
     "tracking": lambda: TrackingDisplay(WEEKS, TRAIN_END),
     "backtest": lambda: BacktestDisplay(RESULTS, "auc"),
     "segments": lambda: SegmentsDisplay(SEGMENTS),
@@ -101,6 +129,180 @@ def test_gains_draws_each_predictor_and_the_diagonal():
     np.testing.assert_array_equal(labelled(ax, "model").get_ydata(), [0, 0.8, 1])
     np.testing.assert_array_equal(labelled(ax, "recency").get_ydata(), [0, 0.6, 1])
     np.testing.assert_array_equal(labelled(ax, "at random").get_xydata(), [[0, 0], [1, 1]])
+
+
+def test_lift_draws_each_predictor_and_the_level_of_chance():
+    ax = LiftDisplay(LIFT).plot().ax_
+    np.testing.assert_array_equal(labelled(ax, "model").get_ydata(), [3.0, 1.6, 1.0])
+    np.testing.assert_array_equal(labelled(ax, "recency").get_xdata(), [0.1, 0.5, 1.0])
+    np.testing.assert_array_equal(labelled(ax, "at random").get_ydata(), [1, 1])
+    assert ax.get_ylim()[0] == 0
+
+
+def test_profit_draws_each_curve_and_its_best_depth_with_the_interval():
+    ax = ProfitDisplay(PROFIT, BEST, currency="$").plot().ax_
+    np.testing.assert_array_equal(labelled(ax, "model: best at 40%, $1k").get_ydata(), [0, 900, -300])
+    np.testing.assert_array_equal(labelled(ax, "recency: best at 50%, $600").get_ydata(), [0, 600, -300])
+    stars = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() == "*"]
+    assert stars == [[[0.4, 1000.0]], [[0.5, 600.0]]]
+    bands = [band.get_segments()[0].tolist() for band in ax.collections]
+    assert bands == [[[0.3, 1000.0], [0.55, 1000.0]], [[0.35, 600.0], [0.6, 600.0]]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()].count("interval of the best depth") == 1
+
+
+def test_profit_of_one_predictor_has_a_band_over_the_whole_height():
+    ax = ProfitDisplay(PROFIT.iloc[:3], BEST.iloc[:1]).plot().ax_
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((0.3, 0.55))
+    assert band.get_height() == 1
+    assert list(ax.collections) == []
+
+
+def test_profit_without_best_depths_marks_none():
+    ax = ProfitDisplay(PROFIT).plot().ax_
+    assert [line for line in ax.lines if line.get_marker() == "*"] == []
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["model", "recency"]
+
+
+DRAW = np.random.default_rng(8)
+RISK = {"model": DRAW.random(300), "recency": DRAW.random(300).round(1)}
+LEFT = (DRAW.random(300) < RISK["model"]).astype(float)
+VALUE = DRAW.gamma(1.0, 90.0, 300)
+CAMPAIGN = RetentionCampaign(save_rate=0.4, incentive_cost=8, contact_cost=1)
+FROM_PREDICTIONS = {
+    "gains": (GainsDisplay.from_predictions, lambda p: gains_curve(LEFT, p)),
+    "lift": (LiftDisplay.from_predictions, lambda p: lift_curve(LEFT, p)),
+    "calibration": (CalibrationDisplay.from_predictions, lambda p: calibration_bins(LEFT, p)),
+    "profit": (
+        lambda left, risk: ProfitDisplay.from_predictions(left, risk, value=VALUE, campaign=CAMPAIGN),
+        lambda p: profit_curve(p, VALUE, campaign=CAMPAIGN, churned=LEFT),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FROM_PREDICTIONS)
+def test_displays_of_predictions_hold_what_evaluation_found(name):
+    make, frame = FROM_PREDICTIONS[name]
+    display = make(LEFT, RISK)
+    assert display.data["predictor"].unique().tolist() == ["model", "recency"]
+    for predictor, rows in display.data.groupby("predictor"):
+        pd.testing.assert_frame_equal(rows.drop(columns="predictor").reset_index(drop=True), frame(RISK[predictor]))
+    alone = make(LEFT, RISK["recency"])
+    assert alone.data["predictor"].unique().tolist() == ["model"]
+    assert alone.plot() is alone
+
+
+def test_a_display_of_profits_holds_the_best_depths():
+    display = ProfitDisplay.from_predictions(LEFT, RISK, value=VALUE, campaign=CAMPAIGN, level=0.8, seed=3)
+    for row in display.best.to_dict("records"):
+        rng = np.random.default_rng(3)
+        risk = RISK[row.pop("predictor")]
+        assert row == asdict(best_depth(risk, VALUE, campaign=CAMPAIGN, churned=LEFT, level=0.8, rng=rng))
+
+
+def test_a_display_of_profits_plans_where_nobody_knows_yet_who_leaves():
+    display = ProfitDisplay.from_predictions(None, RISK["model"], value=VALUE, campaign=CAMPAIGN)
+    expected = profit_curve(RISK["model"], VALUE, campaign=CAMPAIGN)
+    assert display.data["profit"].tolist() == expected["profit"].tolist()
+
+
+class Rule:
+    """Gives the feature back as the probability."""
+
+    def predict(self, features):
+        return pd.DataFrame({"churn_probability": features["feature"]})
+
+
+FROM_ESTIMATOR = {
+    "gains": (GainsDisplay, {"points": 5}),
+    "lift": (LiftDisplay, {"points": 5}),
+    "calibration": (CalibrationDisplay, {"bins": 4, "level": 0.8}),
+    "profit": (
+        ProfitDisplay,
+        {"value": VALUE, "campaign": CAMPAIGN, "points": 5, "level": 0.8, "seed": 2, "currency": "$"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FROM_ESTIMATOR)
+def test_displays_of_a_model_are_those_of_its_predictions(name):
+    display, setting = FROM_ESTIMATOR[name]
+    panel = pd.DataFrame({"feature": RISK["model"], "churned": LEFT})
+    found = display.from_estimator(Rule(), panel, **setting)
+    expected = display.from_predictions(LEFT, {"Rule": RISK["model"]}, **setting)
+    pd.testing.assert_frame_equal(found.data, expected.data)
+    if name == "profit":
+        pd.testing.assert_frame_equal(found.best, expected.best)
+        assert found.currency == "$"
+    with pytest.raises(SchemaError, match="panel need a column `churned`"):
+        display.from_estimator(Rule(), panel[["feature"]], **setting)
+
+
+def artists(display):
+    """Count the numbers that a figure draws."""
+    ax = display.plot().ax_
+    return sum(len(line.get_xdata()) for line in ax.lines) + sum(
+        len(segment) for collection in ax.collections for segment in collection.get_segments()
+    )
+
+
+@pytest.mark.parametrize("name", FROM_PREDICTIONS)
+def test_a_million_customers_take_no_larger_frame_or_figure(name):
+    many = 1_000_000
+    draw = np.random.default_rng(1)
+    risk = draw.random(many)
+    left = (draw.random(many) < risk).astype(float)
+    setting = {"value": 100.0, "campaign": CAMPAIGN} if name == "profit" else {}
+    make = FROM_ESTIMATOR[name][0].from_predictions
+    large, small = make(left, risk, **setting), make(left[:1000], risk[:1000], **setting)
+    assert large.data.shape == small.data.shape
+    assert len(large.data) <= 101
+    assert artists(large) == artists(small)
+    assert len(large._repr_png_()) < 2 * len(small._repr_png_())
+
+
+def test_calibration_of_several_predictors_names_them_and_counts_each():
+    bins = pd.concat([BINS.assign(predictor="a"), BINS.assign(predictor="b", customers=[1, 2, 3])])
+    display = CalibrationDisplay(bins).plot()
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["a", "b"]
+    counts = [line.get_ydata().tolist() for line in display.counts_ax_.lines]
+    assert counts == [[120, 300, 210], [1, 2, 3]]
+    looks = {(str(line.get_linestyle()), line.get_marker()) for line in display.counts_ax_.lines}
+    assert len(looks) == 2
+    assert CalibrationDisplay(BINS).plot().ax_.get_legend() is None
+
+
+def test_calibration_leaves_empty_bins_out():
+    empty = BINS.astype(float)
+    empty.loc[1, ["predicted", "observed", "lower", "upper"]] = np.nan
+    empty.loc[1, "customers"] = 0
+    display = CalibrationDisplay(empty).plot()
+    display.figure_.savefig(io.BytesIO())
+    low, high = display.ax_.get_xlim()
+    assert (low, high) == display.ax_.get_ylim()
+    assert (low, high) == pytest.approx((0.4 - 0.03 * 0.55, 0.95 + 0.03 * 0.55))
+
+
+@pytest.mark.parametrize("names", [["a" * 90, "b c " * 40, "short"], [f"predictor {i}" for i in range(7)]])
+@pytest.mark.parametrize("make", [GainsDisplay, LiftDisplay, ProfitDisplay])
+def test_long_and_many_names_leave_the_curves_their_room(make, names):
+    data = pd.concat([frame[frame["predictor"] == "model"] for frame in (PROFIT.assign(lift=2.0),)])
+    display = make(pd.concat([data.assign(predictor=name) for name in names])).plot()
+    display.figure_.savefig(io.BytesIO())
+    width, height = display.ax_.get_window_extent().size / display.figure_.dpi
+    assert width > 3.5
+    assert height > 2.2
+    key = display.ax_.get_legend().get_window_extent()
+    page = display.figure_.bbox
+    assert key.x0 >= page.x0
+    assert key.x1 <= page.x1
+    assert key.y1 <= page.y1
+    assert key.y0 >= display.ax_.get_window_extent().y1
+
+
+def test_every_display_calls_its_frame_data():
+    for make in DISPLAYS.values():
+        assert isinstance(make().data, pd.DataFrame)
 
 
 def test_calibration_draws_bins_intervals_and_counts():
@@ -174,6 +376,9 @@ def test_plan_draws_gains_then_spend_and_labels_losses():
     ("make", "column"),
     [
         (lambda: GainsDisplay(CURVES.drop(columns="captured_share")), "captured_share"),
+        (lambda: LiftDisplay(LIFT.drop(columns="lift")), "lift"),
+        (lambda: ProfitDisplay(PROFIT.drop(columns="profit")), "profit"),
+        (lambda: ProfitDisplay(PROFIT, BEST.drop(columns="share_upper")), "share_upper"),
         (lambda: CalibrationDisplay(BINS.drop(columns="lower")), "lower"),
         (lambda: TrackingDisplay(WEEKS.drop(columns="expected"), TRAIN_END), "expected"),
         (lambda: BacktestDisplay(RESULTS, "brier"), "brier"),
@@ -210,6 +415,8 @@ HOSTILE = r'$\frac{$ <script>"x" id="y"'
     "display",
     [
         GainsDisplay(CURVES.assign(predictor=HOSTILE)),
+        ProfitDisplay(PROFIT.assign(predictor=HOSTILE)),
+        CalibrationDisplay(pd.concat([BINS.assign(predictor=name) for name in ("a", HOSTILE)])),
         BacktestDisplay(RESULTS.assign(predictor=HOSTILE), "auc"),
         SegmentsDisplay(SEGMENTS.rename(index={"new": HOSTILE})),
     ],
