@@ -123,34 +123,38 @@ def test_the_best_depth_never_cuts_a_tie() -> None:
     assert found.profit == pytest.approx(plain_profit(1, 100, dearer))
 
 
-def every_resample(brought: list[float], *, best: int) -> tuple[list[float], list[float]]:
+def every_resample(brought: list[float], stops: list[int], *, best: int) -> tuple[list[float], list[float]]:
     """Give the best depth and the profit down to `best` for each of the n^n samples, in order of contact."""
     n = len(brought)
     depths, there = [], []
     for drawn in itertools.product(range(n), repeat=n):
-        totals = [sum(brought[at] for at in drawn if at < stop) for stop in range(n + 1)]
-        top = max(range(n + 1), key=lambda stop: (round(totals[stop], 9), -stop))
+        totals = {stop: sum(brought[at] for at in drawn if at < stop) for stop in stops}
+        top = max(stops, key=lambda stop: (round(totals[stop], 9), -stop))
         depths.append(sum(at < top for at in drawn) / n)
         there.append(totals[best])
     return depths, there
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
-def test_small_lists_are_resampled_exactly(level: float) -> None:
-    value, left = [900.0, 80.0, 300.0, 500.0, 100.0], [1, 0, 1, 0, 1]
-    score = [0.9, 0.8, 0.7, 0.6, 0.5]
-    brought = [plain_profit(gone, v, CAMPAIGN) for gone, v in zip(left, value, strict=True)]
+@pytest.mark.parametrize(
+    ("score", "stops"),
+    [([0.9, 0.8, 0.7, 0.6, 0.5], [0, 1, 2, 3, 4, 5]), ([0.9, 0.9, 0.7, 0.5, 0.5], [0, 2, 3, 5])],
+)
+def test_small_lists_are_resampled_exactly(level: float, score: list[float], stops: list[int]) -> None:
+    value, left = [500.0, 80.0, 800.0, 500.0, 300.0], [1, 0, 1, 0, 1]
+    campaign = RetentionCampaign(save_rate=0.3, incentive_cost=60, contact_cost=1)
+    brought = [plain_profit(gone, v, campaign) for gone, v in zip(left, value, strict=True)]
     found = best_depth(
         score,
         value,
-        campaign=CAMPAIGN,
+        campaign=campaign,
         churned=left,
         order_by=score,
         level=level,
         n_replicates=20_000,
         rng=np.random.default_rng(1),
     )
-    depths, there = every_resample(brought, best=found.customers)
+    depths, there = every_resample(brought, stops, best=found.customers)
     # the standard error of a probability in 20,000 samples is at most 0.0036
     for tail, share, money in (
         ((1 - level) / 2, found.share_lower, found.profit_lower),
@@ -189,6 +193,16 @@ def test_long_lists_in_stretches_agree_with_one_by_one(monkeypatch: pytest.Monke
     spread = exact.profit_upper - exact.profit_lower
     assert found.profit_lower == pytest.approx(exact.profit_lower, abs=0.1 * spread)
     assert found.profit_upper == pytest.approx(exact.profit_upper, abs=0.1 * spread)
+
+
+def test_a_best_depth_within_a_stretch_is_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profit, "CELLS", 2)
+    left = np.arange(40) < 10
+    found = best_depth(-np.arange(40) / 40 + 1, 200.0, campaign=CAMPAIGN, churned=left, rng=np.random.default_rng(5))
+    paying = plain_profit(1, 200.0, CAMPAIGN)
+    assert (found.customers, found.profit) == (10, pytest.approx(10 * paying))
+    # of 40 drawn, 5 to 15 are of the paying quarter in nine samples of ten (binomial)
+    assert [found.profit_lower, found.profit_upper] == pytest.approx([5.5 * paying, 14.5 * paying], abs=0.6 * paying)
 
 
 def test_the_interval_of_the_profit_is_as_wide_as_the_central_limit_says() -> None:

@@ -1,10 +1,11 @@
 """Measures, profit, splits by time and the rolling-origin backtest."""
 
 from crm_ml.evaluation.backtest import Backtest, Predictor, backtest
+from crm_ml.evaluation.campaign import RetentionCampaign
 from crm_ml.evaluation.curves import by_predictor, calibration_bins, concentration_curve, gains_curve, lift_curve
 from crm_ml.evaluation.maximum_profit import MaximumProfit, expected_maximum_profit, maximum_profit
 from crm_ml.evaluation.metrics import churn_metrics, value_metrics
-from crm_ml.evaluation.profit import BestDepth, RetentionCampaign, best_depth, profit_curve
+from crm_ml.evaluation.profit import BestDepth, best_depth, profit_curve
 from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
 
 __all__ = [
