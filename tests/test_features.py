@@ -274,8 +274,8 @@ def test_interactions_of_all_types_or_of_those_named_fall_together() -> None:
     assert both.loc["a"].tolist() == [5.0, 5 / (30 / 3) - 1]
     assert both.loc["b", "interactions_30d"] == 0
     assert np.isnan(both.loc["b", "interaction_decline"])
-    views = build_features(log, as_of="2024-04-01", features=[ActivityDecline(event_types=("view",))])
-    assert views.loc["a"].tolist() == [3.0, pytest.approx(3 / (20 / 3) - 1)]
+    named = build_features(log, as_of="2024-04-01", features=[ActivityDecline(event_types=("view",))])
+    assert named.loc["a"].tolist() == [3.0, pytest.approx(3 / (20 / 3) - 1)]
     with pytest.raises(
         SchemaError, match=r"Absent: \['zoom'\]; present: \['cart', 'view'\]\.\nAdd them, or do not name"
     ):
