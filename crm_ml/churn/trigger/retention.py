@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -129,7 +129,8 @@ class RetentionTrigger:
             fires &= ~known.index.isin(cooling(earlier, as_of=as_of, cooldown_days=self.cooldown_days))
         fired = known[fires]
         bought = last_purchases(fired[RECENCY], stamp(moment(as_of)))
-        keys = [self._key(customer, at) for customer, at in zip(fired.index, bought.asi8.tolist(), strict=True)]
+        identity = (rule_to_toml(self.condition), *map(to_spec, self.features))
+        keys = [_key(identity, customer, at) for customer, at in zip(fired.index, bought.asi8.tolist(), strict=True)]
         alerts = fired[list(self.condition.columns)]
         alerts.insert(0, "as_of", stamp(moment(as_of)))
         alerts.insert(1, "alert_key", pd.Series(keys, index=alerts.index, dtype="str"))
@@ -168,10 +169,10 @@ class RetentionTrigger:
         fires[fires] = self.condition.fires(known[fires])
         return fires
 
-    def _key(self, customer: str, last_purchase: int) -> str:
-        specs = [to_spec(builder) for builder in self.features]
-        told = json.dumps([rule_to_toml(self.condition), specs, customer, last_purchase], sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+def _key(identity: Sequence[Any], customer: str, last_purchase: int) -> str:
+    told = json.dumps([*identity, customer, last_purchase], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def last_purchases(recency_days: pd.Series, cutoff: pd.Timestamp | pd.DatetimeIndex) -> pd.DatetimeIndex:
