@@ -73,10 +73,10 @@ def test_the_tolerance_is_the_one_stated(bound: float, scale: float) -> None:
     assert crosses(around, "<", bound).tolist() == [True, False, False, False, False]
 
 
+@pytest.mark.parametrize("operator", sorted(COMPARE))
 @given(
-    values=st.lists(st.integers(0, 6) | st.none(), max_size=30),
+    values=st.lists(st.none() | st.integers(0, 6) | st.integers(0, 99), max_size=30),
     percent=st.integers(1, 99),
-    operator=OPERATORS,
 )
 def test_a_quantile_takes_its_share_of_whole_customers_and_who_ties(values: Any, percent: int, operator: Any) -> None:
     known = sorted(value for value in values if value is not None)
@@ -96,6 +96,9 @@ def test_the_top_tenth_of_whole_customers() -> None:
     for quantile, count in ((0.9, 10), (0.7, 30), (0.1, 90), (0.999, 1)):
         assert Threshold("x", ">=", quantile=quantile).fires(frame).sum() == count
         assert Threshold("x", "<=", quantile=round(1 - quantile, 3)).fires(frame).sum() == count
+    more = pd.DataFrame({"x": np.arange(1.0, 102.0)})
+    counts = {operator: Threshold("x", operator, quantile=0.9).fires(more).sum() for operator in COMPARE}  # type: ignore[arg-type]
+    assert counts == {">=": 11, "<": 90, "<=": 91, ">": 10}
     assert math.isnan(quantile_bound(np.array([NAN]), ">=", 0.5))
 
 
@@ -142,6 +145,7 @@ def test_groups_hold_rules_and_at_least_one() -> None:
         any_of("x >= 3")  # type: ignore[arg-type]
     one = Threshold("x", ">=", -0.0)
     assert all_of(one) == AllOf((Threshold("x", ">=", 0),))
+    assert "value = 0.0" in rule_to_toml(one)
     assert all_of(one) != any_of(one)
     assert all_of(one, any_of(Threshold("y", "<", 1), one)).columns == ("x", "y")
     with pytest.raises(SchemaError, match="need a column `x`"):
