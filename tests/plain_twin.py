@@ -122,6 +122,12 @@ def decline(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
     return found
 
 
+def activity(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
+    ago = [days_between(cutoff, time) for time in events["timestamp"]]
+    recent, usual = sum(a <= 30 for a in ago), sum(30 < a <= 120 for a in ago) / 3
+    return {"interactions_30d": recent, "interaction_decline": recent / usual - 1 if usual else NAN}
+
+
 def labels(rows: list[Money], cutoff: pd.Timestamp, horizon_days: int) -> dict[str, float]:
     ahead = [row for row in rows if cutoff <= row.time < cutoff + pd.Timedelta(days=horizon_days)]
     bought = len({row.time.floor("D") for row in ahead if row.opens})
@@ -136,10 +142,12 @@ def twin(bought: pd.DataFrame, acted: pd.DataFrame, cutoff: pd.Timestamp) -> dic
     whole = {str(name): merged(lines) for name, lines in bought.groupby("customer_id")}
     past = {name: [row for row in rows if row.time < cutoff] for name, rows in whole.items()}
     typical = float(np.median([gaps_of(rows)[-1] for rows in past.values() if gaps_of(rows)]))
+    known = acted[acted["timestamp"] < cutoff]
     return {
         name: rfm(rows, cutoff)
         | stretch(rows, cutoff, typical)
-        | decline(acted[(acted["customer_id"] == name) & (acted["timestamp"] < cutoff)], cutoff)
+        | decline(known[known["customer_id"] == name], cutoff)
+        | activity(known[known["customer_id"] == name], cutoff)
         | summary(rows, cutoff)
         | labels(whole[name], cutoff, 20)
         for name, rows in past.items()

@@ -19,6 +19,7 @@ from crm_ml.events import CustomerLog
 from crm_ml.features import (
     DEFAULT_FEATURES,
     RFM,
+    ActivityDecline,
     Feature,
     FeatureSet,
     InteractionDecline,
@@ -59,7 +60,8 @@ def test_every_feature_and_label_agrees_with_its_documentation(seed: int, when: 
     bought, acted = (in_utc(zone, events) for events in (bought, acted))
     cutoff = cutoff.tz_localize(zone).tz_convert("UTC").tz_localize(None)
     expected = pd.DataFrame.from_dict(twin(bought, acted, cutoff), orient="index").sort_index()
-    panel = build_panel(log, cutoffs=[cutoff], horizon_days=20, features=[*DEFAULT_FEATURES]).droplevel("cutoff")
+    panel = build_panel(log, cutoffs=[cutoff], horizon_days=20, features=[*DEFAULT_FEATURES, ActivityDecline()])
+    panel = panel.droplevel("cutoff")
     summaries = build_features(log, as_of=cutoff, features=[PurchaseSummary()])
     found = panel.join(summaries.drop(columns="frequency"))
     assert found.index.tolist() == expected.index.tolist()
@@ -159,6 +161,8 @@ def test_features_need_a_purchase_strictly_before() -> None:
         (InteractionDecline, {"window_days": 0}, "`window_days` must be above 0"),
         (InteractionDecline, {"earlier_windows": -1}, "`earlier_windows` must be above 0"),
         (InteractionDecline, {"half_life_days": NAN}, "`half_life_days` must be above 0"),
+        (ActivityDecline, {"window_days": 0}, "`window_days` must be above 0; got 0"),
+        (ActivityDecline, {"earlier_windows": 0}, "`earlier_windows` must be above 0; got 0"),
     ],
 )
 def test_settings_outside_their_domain_are_refused(builder: type, settings: dict[str, Any], message: str) -> None:
@@ -180,7 +184,7 @@ def test_settings_change_the_columns_they_name() -> None:
 def test_every_column_is_documented_and_every_documented_column_is_built() -> None:
     cutoff = pd.Timestamp("2024-03-01")
     log = CustomerLog(*awkward_shop(1, cutoff=cutoff, n_customers=40))
-    for builders in (DEFAULT_FEATURES, [PurchaseSummary()], [InteractionDecline(window_days=7)]):
+    for builders in (DEFAULT_FEATURES, [PurchaseSummary()], [InteractionDecline(window_days=7)], [ActivityDecline()]):
         documented = catalogue(builders, log, as_of=cutoff)
         found = build_features(log, as_of=cutoff, features=builders)
         assert found.columns.tolist() == documented.index.tolist()
@@ -253,8 +257,44 @@ def test_an_event_type_that_the_log_lacks_is_told() -> None:
         build_features(tiny(), as_of="2024-02-01", features=[InteractionDecline(event_types=("view",))])
 
 
+def with_acts(kinds: dict[str, list[str]]) -> CustomerLog:
+    """The tiny shop, with customer a's events by type."""
+    acted = [("a", time, kind) for kind, times in kinds.items() for time in times]
+    bought = pd.DataFrame({"customer_id": ["a", "a", "b"], "timestamp": ["2024-01-01", "2024-01-11", "2024-03-01"]})
+    return CustomerLog(
+        bought.assign(amount=1.0), pd.DataFrame(acted, columns=["customer_id", "timestamp", "event_type"])
+    )
+
+
+def test_interactions_of_all_types_or_of_those_named_fall_together() -> None:
+    log = with_acts(
+        {"view": ["2024-01-02"] * 20 + ["2024-03-20"] * 3, "cart": ["2024-01-30"] * 10 + ["2024-03-20"] * 2}
+    )
+    both = build_features(log, as_of="2024-04-01", features=[ActivityDecline()])
+    assert both.loc["a"].tolist() == [5.0, 5 / (30 / 3) - 1]
+    assert both.loc["b", "interactions_30d"] == 0
+    assert np.isnan(both.loc["b", "interaction_decline"])
+    named = build_features(log, as_of="2024-04-01", features=[ActivityDecline(event_types=("view",))])
+    assert named.loc["a"].tolist() == [3.0, pytest.approx(3 / (20 / 3) - 1)]
+    with pytest.raises(
+        SchemaError, match=r"Absent: \['zoom'\]; present: \['cart', 'view'\]\.\nAdd them, or do not name"
+    ):
+        build_features(log, as_of="2024-04-01", features=[ActivityDecline(event_types=("zoom", "view"))])
+
+
+def test_where_nothing_was_done_in_the_earlier_windows_no_fall_can_be_seen() -> None:
+    gone, fresh = with_acts({"view": ["2023-10-01"]}), with_acts({"view": ["2024-03-20"]})
+    for log, recent in ((gone, 0.0), (fresh, 1.0)):
+        found = build_features(log, as_of="2024-04-01", features=[ActivityDecline()])
+        assert found.loc["a", "interactions_30d"] == recent
+        assert found["interaction_decline"].isna().all()
+    before = build_features(fresh, as_of="2024-03-20", features=[ActivityDecline()])
+    assert before["interaction_decline"].isna().all()
+
+
 def test_builders_survive_being_stored() -> None:
     given = (RFM(windows_days=(7,)), IntervalStretch(2, 1.5), InteractionDecline(event_types=("view",)), Weekend(2.0))
+    given += (ActivityDecline(14, 2, ("view", "cart")),)
     stored = FeatureSet(given, ("recency_days",))
     assert FeatureSet.from_dict(json.loads(json.dumps(stored.to_dict()))) == stored
 

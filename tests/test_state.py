@@ -18,6 +18,7 @@ from crm_ml import CustomerLog
 from crm_ml.errors import ModelError, SchemaError
 from crm_ml.features import (
     RFM,
+    ActivityDecline,
     EventCount,
     Feature,
     FeatureState,
@@ -34,6 +35,7 @@ EVERYTHING: list[Any] = [
     InteractionDecline(window_days=20, event_types=("view",)),
     InteractionDecline(window_days=7, earlier_windows=2, half_life_days=9.5, event_types=("cart",)),
     EventCount("score", {"view": 1, "cart": 5}, 45, by_value=True),
+    ActivityDecline(window_days=20),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.panels.panel import build_panel
 
-__all__ = ["Backtest", "Predictor", "backtest"]
+__all__ = ["Backtest", "Predictor", "aligned", "backtest"]
 
 Target = Literal["churned", "spend_ahead", "purchase_days_ahead"]
 
@@ -91,7 +91,7 @@ def backtest(
         for name, predictor in predictors.items():
             on_step(f"{name}, {cutoff:%Y-%m-%d}")
             found = predictor.fit(log, as_of=cutoff).forecast(log, as_of=cutoff, horizon_days=horizon_days)
-            predictions.loc[judged, name] = _aligned(found, customers, name=name)
+            predictions.loc[judged, name] = aligned(found, customers, name=name)
     metrics = [
         {"predictor": name, "cutoff": cutoff, "customers": len(rows)} | _METRICS[target](rows["actual"], rows[name])
         for cutoff, rows in predictions.groupby("cutoff")
@@ -100,7 +100,14 @@ def backtest(
     return Backtest(predictions, pd.DataFrame(metrics))
 
 
-def _aligned(found: pd.Series, customers: pd.Index, *, name: str) -> Any:
+def aligned(found: pd.Series, customers: pd.Index, *, name: str) -> Any:
+    """Return a predictor's forecasts of the customers it is judged on, (n,) in their order.
+
+    Raises
+    ------
+    SchemaError
+        The predictor, called `name`, repeats a customer or leaves one out.
+    """
     repeated = int(found.index.duplicated().sum())
     if repeated:
         raise SchemaError(

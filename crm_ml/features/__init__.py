@@ -2,7 +2,7 @@
 
 from crm_ml.features.builders.basket import Basket, Discounts
 from crm_ml.features.builders.category import CategoryRFM
-from crm_ml.features.builders.decline import InteractionDecline
+from crm_ml.features.builders.decline import ActivityDecline, InteractionDecline
 from crm_ml.features.builders.event_counts import EventCount
 from crm_ml.features.builders.rfm import RFM, PurchaseRegularity, PurchaseSummary
 from crm_ml.features.builders.season import Seasonality
@@ -21,6 +21,7 @@ __all__ = [
     "GROUPS",
     "LABEL_COLUMNS",
     "RFM",
+    "ActivityDecline",
     "Basket",
     "CategoryRFM",
     "Discounts",

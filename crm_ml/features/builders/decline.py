@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,10 @@ from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.ragged import Float, Int
 
-__all__ = ["InteractionDecline"]
+__all__ = ["ActivityDecline", "InteractionDecline"]
+
+PRIOR_WINDOWS = 1
+"""Windows of one event each that the usual count of a type is drawn towards."""
 
 
 @register_builder
@@ -78,12 +81,8 @@ class InteractionDecline:
     def sweep(self, history: History) -> dict[str, Float]:
         """Return one array per feature, by cutoff and customer, for every event type."""
         present, wanted = history.bucket.event_types, self.event_types or ()
-        absent = sorted(set(wanted) - set(present))
-        if absent and self.absent == "error":
-            raise SchemaError(
-                f"The log must hold the event types the features were made for. Absent: {absent}; "
-                f'present: {list(present)}.\nAdd them, train again without them, or choose absent="zero".'
-            )
+        if self.absent == "error":
+            _check_present(wanted, present, remedy='Add them, train again without them, or choose absent="zero".')
         places = np.array([wanted.index(name) if name in wanted else -1 for name in present], dtype=np.int64)
         columns = np.empty((4 * len(wanted), *history.shape))
         acts = history.bucket.interactions
@@ -95,6 +94,7 @@ class InteractionDecline:
             history.cutoffs,
             round(self.window_days * DAY),
             self.earlier_windows,
+            PRIOR_WINDOWS,
             float(self.half_life_days),
             *self._folded(history.bucket),
             columns,
@@ -109,6 +109,93 @@ class InteractionDecline:
         return folded.offsets, folded.time, folded.event_type, decayed
 
 
+@register_builder
+@dataclass(frozen=True)
+class ActivityDecline:
+    """All interactions together, the recent window against the mean of the windows before it.
+
+    Events of every type count alike and nothing is drawn towards a prior: this is the fall that a marketer
+    finds with a calculator, 5 events after three windows of 10 being −50 %. Whoever did nothing in the
+    earlier windows, a customer without any interaction among them, has nothing to fall from. It is in no group, as
+    the declines by type tell a model more; `crm_ml.churn.RetentionTrigger` looks at it.
+
+    Parameters
+    ----------
+    window_days : length of a window.
+    earlier_windows : number of windows before the recent one.
+    event_types : the types that count; None means those that had occurred by the first cutoff.
+
+    Examples
+    --------
+    >>> [feature.name for feature in ActivityDecline(window_days=14).describe()]
+    ['interactions_14d', 'interaction_decline']
+    """
+
+    window_days: int = 30
+    earlier_windows: int = 3
+    event_types: tuple[str, ...] | None = None
+
+    needs: ClassVar[tuple[str, ...]] = ("interactions",)
+
+    def __post_init__(self) -> None:
+        for name in ("window_days", "earlier_windows"):
+            if not getattr(self, name) > 0:
+                raise SchemaError(out_of_range(name, getattr(self, name), "be above 0"))
+
+    @property
+    def interaction_days(self) -> float:
+        """How far before the cutoff interactions are looked at."""
+        return self.window_days * (1 + self.earlier_windows)
+
+    def describe(self) -> tuple[Feature, ...]:
+        """Return the documentation of each feature."""
+        w, earlier = self.window_days, self.earlier_windows
+        types = " or ".join(self.event_types) if self.event_types else "any type"
+        return (
+            Feature(f"interactions_{w}d", "events", f"events of {types} in the last {w} days", "≥ 0"),
+            Feature(
+                "interaction_decline",
+                "ratio",
+                f"events of {types} in the last {w} days / (those in the {w * earlier} before / {earlier}) − 1",
+                "≥ −1",
+                f"none in the {w * earlier} days before the last {w}",
+            ),
+        )
+
+    def sweep(self, history: History) -> dict[str, Float]:
+        """Return one array per feature, by cutoff and customer."""
+        present = history.bucket.event_types
+        wanted = present if self.event_types is None else self.event_types
+        _check_present(wanted, present, remedy="Add them, or do not name them.")
+        acts, columns = history.bucket.interactions, np.empty((4, *history.shape))
+        compiled(_sweep, calls=(with_event, decayed_since))(
+            acts.offsets,
+            acts.time,
+            acts.event_type,
+            np.array([0 if name in wanted else -1 for name in present], dtype=np.int64),
+            history.cutoffs,
+            round(self.window_days * DAY),
+            self.earlier_windows,
+            0,
+            1.0,  # the decayed count is of no interest here
+            np.zeros(len(history) + 1, dtype=np.int64),
+            acts.time[:0],
+            acts.event_type[:0],
+            np.zeros(0),
+            columns,
+        )
+        return dict(zip((feature.name for feature in self.describe()), columns[:2], strict=True))
+
+
+def _check_present(wanted: tuple[str, ...], present: tuple[str, ...], *, remedy: str) -> None:
+    absent = sorted(set(wanted) - set(present))
+    if absent:
+        raise SchemaError(
+            f"The log must hold the event types the features were made for. Absent: {absent}; "
+            f"present: {list(present)}.\n{remedy}"
+        )
+
+
 def _sweep(
     offsets: Any,
     time: Any,
@@ -117,6 +204,7 @@ def _sweep(
     cutoffs: Any,
     window: Any,
     earlier_windows: Any,
+    prior_windows: Any,
     half_life: Any,
     folded_offsets: Any,
     folded_time: Any,
@@ -157,9 +245,11 @@ def _sweep(
                     earlier[place] -= 1
                 far_edge += 1
             for place in range(n_types):
-                usual = (earlier[place] + 1) / (earlier_windows + 1)
                 columns[4 * place, at, customer] = recent[place]
-                columns[4 * place + 1, at, customer] = recent[place] / usual - 1
+                columns[4 * place + 1, at, customer] = np.nan
+                if earlier[place] + prior_windows > 0:
+                    usual = (earlier[place] + prior_windows) / (earlier_windows + prior_windows)
+                    columns[4 * place + 1, at, customer] = recent[place] / usual - 1
                 if last[place] == NEVER:
                     columns[4 * place + 2, at, customer] = 0.0
                     columns[4 * place + 3, at, customer] = np.nan
