@@ -3,10 +3,12 @@
 from crm_ml.evaluation.backtest import Backtest, Predictor, backtest
 from crm_ml.evaluation.curves import calibration_bins, concentration_curve, gains_curve
 from crm_ml.evaluation.metrics import churn_metrics, value_metrics
+from crm_ml.evaluation.panel_split import PanelSplit
 from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
 
 __all__ = [
     "Backtest",
+    "PanelSplit",
     "Predictor",
     "TrainingDesign",
     "backtest",
