@@ -1,6 +1,7 @@
 """Measures, splits by time and the rolling-origin backtest."""
 
 from crm_ml.evaluation.backtest import Backtest, Predictor, backtest
+from crm_ml.evaluation.comparison import paired_bootstrap
 from crm_ml.evaluation.curves import calibration_bins, concentration_curve, gains_curve
 from crm_ml.evaluation.metrics import churn_metrics, value_metrics
 from crm_ml.evaluation.panel_split import PanelSplit
@@ -17,5 +18,6 @@ __all__ = [
     "concentration_curve",
     "gains_curve",
     "labels_known_by",
+    "paired_bootstrap",
     "value_metrics",
 ]
