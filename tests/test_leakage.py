@@ -162,10 +162,8 @@ def closing(share: float, seed: int) -> CustomerLog:
     bought = shop.transactions.query("amount >= 0")
     last = bought.groupby("customer_id")["timestamp"].max()
     gone = last[last < last.max() - pd.Timedelta(days=40)].sample(frac=share, random_state=seed)
-    closed = pd.DataFrame({"customer_id": gone.index, "timestamp": gone.to_numpy() + pd.Timedelta(days=2)})
-    acted = pd.concat(
-        [shop.interactions, closed.assign(event_type="account_closed", timestamp=gone.array + pd.Timedelta(days=2))]
-    )
+    closed = (gone + pd.Timedelta(days=2)).reset_index().assign(event_type="account_closed")
+    acted = pd.concat([shop.interactions, closed])
     return CustomerLog(shop.transactions, acted)
 
 
@@ -221,7 +219,7 @@ def test_the_sample_gives_no_alarm() -> None:
     [
         (lambda: panel()[["churned"]], None, "panels to audit need a column `recency_days`"),
         (lambda: panel().drop(columns="churned"), None, "panels to audit need a column `churned`"),
-        (lambda: panel(), ["recency"], "panels to audit need a column `recency`.*nearest: 'recency_days'"),
+        (lambda: panel(), ["recency"], "panels to audit need a column `recency`.*nearest: 'frequency'"),
         (lambda: panel()[panel()["churned"] == 0], None, r"customers who left and customers who stayed; 0 of \d"),
         (lambda: panel().assign(region="north"), None, "features must be numeric"),
     ],
