@@ -128,7 +128,15 @@ def activity(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
     return {"interactions_30d": recent, "interaction_decline": recent / usual - 1 if usual else NAN}
 
 
-def labels(rows: list[Money], cutoff: pd.Timestamp, horizon_days: int) -> dict[str, float]:
+def own_horizon(rows: list[Money], typical: float, *, multiple: float, shortest: float, longest: float) -> float:
+    """Give the window in proportion to a customer's gaps, whole to the microsecond."""
+    gaps, prior = gaps_of(rows), 2.0
+    own = len(gaps) * math.log(statistics.median(gaps)) if gaps else 0.0
+    usual = math.exp((own + prior * math.log(typical)) / (len(gaps) + prior))
+    return min(max(multiple * usual, shortest), longest)
+
+
+def labels(rows: list[Money], cutoff: pd.Timestamp, horizon_days: float) -> dict[str, float]:
     ahead = [row for row in rows if cutoff <= row.time < cutoff + pd.Timedelta(days=horizon_days)]
     bought = len({row.time.floor("D") for row in ahead if row.opens})
     return {

@@ -18,9 +18,9 @@ from crm_ml.evaluation import (
     best_depth,
     expected_maximum_profit,
     maximum_profit,
-    profit,
     profit_curve,
 )
+from crm_ml.evaluation.campaigns import profit
 
 CAMPAIGN = RetentionCampaign(save_rate=0.3, incentive_cost=10, contact_cost=1)
 DRAW = np.random.default_rng(11)

@@ -1,20 +1,31 @@
-"""Measures, profit, splits by time and the rolling-origin backtest."""
+"""Measures, comparisons, audits, profit, splits by time and the rolling-origin backtest."""
 
 from crm_ml.evaluation.backtest import Backtest, Predictor, backtest
-from crm_ml.evaluation.campaign import RetentionCampaign
-from crm_ml.evaluation.curves import by_predictor, calibration_bins, concentration_curve, gains_curve, lift_curve
-from crm_ml.evaluation.maximum_profit import MaximumProfit, expected_maximum_profit, maximum_profit
-from crm_ml.evaluation.metrics import churn_metrics, value_metrics
-from crm_ml.evaluation.profit import BestDepth, best_depth, profit_curve
-from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
+from crm_ml.evaluation.campaigns.campaign import RetentionCampaign
+from crm_ml.evaluation.campaigns.maximum_profit import MaximumProfit, expected_maximum_profit, maximum_profit
+from crm_ml.evaluation.campaigns.profit import BestDepth, best_depth, profit_curve
+from crm_ml.evaluation.comparison import paired_bootstrap
+from crm_ml.evaluation.leakage.audit import audit_leakage, audit_panel
+from crm_ml.evaluation.measures.curves import (
+    by_predictor,
+    calibration_bins,
+    concentration_curve,
+    gains_curve,
+    lift_curve,
+)
+from crm_ml.evaluation.measures.metrics import churn_metrics, value_metrics
+from crm_ml.evaluation.splits import PanelSplit, TrainingDesign, labels_known_by
 
 __all__ = [
     "Backtest",
     "BestDepth",
     "MaximumProfit",
+    "PanelSplit",
     "Predictor",
     "RetentionCampaign",
     "TrainingDesign",
+    "audit_leakage",
+    "audit_panel",
     "backtest",
     "best_depth",
     "by_predictor",
@@ -26,6 +37,7 @@ __all__ = [
     "labels_known_by",
     "lift_curve",
     "maximum_profit",
+    "paired_bootstrap",
     "profit_curve",
     "value_metrics",
 ]

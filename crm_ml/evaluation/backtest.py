@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol, Self
 import pandas as pd
 
 from crm_ml.errors import SchemaError
-from crm_ml.evaluation.metrics import churn_metrics, value_metrics
+from crm_ml.evaluation.comparison import paired_bootstrap
+from crm_ml.evaluation.measures.metrics import churn_metrics, value_metrics
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.panels.panel import build_panel
@@ -53,6 +54,18 @@ class Backtest:
     def summary(self) -> pd.DataFrame:
         """Return the mean of each measure over the cutoffs, indexed by predictor in the order given."""
         return self.metrics.drop(columns="cutoff").groupby("predictor", sort=False).mean()
+
+    def compare(
+        self,
+        reference: str,
+        *,
+        measures: Sequence[str] = ("auc", "average_precision", "brier", "log_loss", "lift_10"),
+        n: int = 1000,
+        level: float = 0.90,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return each predictor's difference from another, with an interval; see `paired_bootstrap`."""
+        return paired_bootstrap(self.predictions, reference=reference, measures=measures, n=n, level=level, seed=seed)
 
 
 def backtest(

@@ -139,6 +139,15 @@ class Bucket:
     folded: Folded
     half_lives_days: tuple[float, ...]
 
+    def before(self, moment: int) -> Bucket:
+        """Return the bucket with the events earlier than a moment in microseconds, for the same customers."""
+        return replace(
+            self,
+            lines=self.lines.before(moment),
+            transactions=self.transactions.before(moment),
+            interactions=self.interactions.before(moment),
+        )
+
     def of_customers(self, begin: int, end: int) -> Bucket:
         """Return the bucket of the customers in ``begin:end``, without copying events."""
         return replace(

@@ -4,6 +4,7 @@ from crm_ml.features.builders.basket import Basket, Discounts
 from crm_ml.features.builders.category import CategoryRFM
 from crm_ml.features.builders.decline import ActivityDecline, InteractionDecline
 from crm_ml.features.builders.event_counts import EventCount
+from crm_ml.features.builders.horizon import PersonalHorizon
 from crm_ml.features.builders.rfm import RFM, PurchaseRegularity, PurchaseSummary
 from crm_ml.features.builders.season import Seasonality
 from crm_ml.features.builders.stretch import IntervalStretch
@@ -34,6 +35,7 @@ __all__ = [
     "InteractionDecline",
     "IntervalStretch",
     "Past",
+    "PersonalHorizon",
     "PurchaseRegularity",
     "PurchaseSummary",
     "Seasonality",

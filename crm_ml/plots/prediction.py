@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from crm_ml.evaluation.curves import Predictions, by_predictor, calibration_bins
+from crm_ml.evaluation.measures.curves import Predictions, by_predictor, calibration_bins
 from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
     HEIGHT_INCHES,

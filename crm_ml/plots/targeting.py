@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from crm_ml.evaluation.campaign import RetentionCampaign
-from crm_ml.evaluation.curves import Predictions, by_predictor, gains_curve, lift_curve
-from crm_ml.evaluation.profit import best_depth, profit_curve
+from crm_ml.evaluation.campaigns.campaign import RetentionCampaign
+from crm_ml.evaluation.campaigns.profit import best_depth, profit_curve
+from crm_ml.evaluation.measures.curves import Predictions, by_predictor, gains_curve, lift_curve
 from crm_ml.plots.display import Display
 from crm_ml.plots.prediction import predict_panel
 from crm_ml.plots.style import (

@@ -43,11 +43,17 @@ METRICS: dict[str, Metric] = {
     ),
     "bias": Metric("Bias", "share", 0, "Total predicted over total actual, minus one; 0 is best."),
     "brier": Metric("Brier score", "number", -1, "Mean squared error of the probabilities."),
+    "brier_discrimination": Metric("Discrimination", "number", 1, "What sorting customers gains in Brier score."),
+    "brier_miscalibration": Metric("Miscalibration", "number", -1, "What recalibrating would gain in Brier score."),
     "calibration_bias": Metric("Calibration bias", "share", 0, "Mean predicted minus observed churn; 0 is best."),
     "calibration_error": Metric(
         "Calibration error", "share", -1, "Mean distance of predicted from observed churn over ten bins."
     ),
+    "calibration_intercept": Metric("Calibration intercept", "number", 0, "Of the line that recalibrates; 0 is best."),
     "gini": Metric("Gini", "number", 1, "How well customers were ordered by value; 1 is the perfect order, 0 chance."),
+    "lift_1": Metric("Lift, top 1%", "number", 1, "Churn among the riskiest 1%, relative to all."),
+    "lift_5": Metric("Lift, top 5%", "number", 1, "Churn among the riskiest 5%, relative to all."),
+    "lift_20": Metric("Lift, top 20%", "number", 1, "Churn among the riskiest 20%, relative to all."),
     "lift_10": Metric("Lift, top 10%", "number", 1, "Churn among the riskiest 10%, relative to all."),
     "log_loss": Metric("Log loss", "number", -1, "Mean surprise at the outcome, in nats."),
     "mae": Metric("Mean abs. error", "number", -1, "Mean distance between prediction and outcome."),

@@ -21,7 +21,7 @@ from crm_ml.clv.processes import (
 from crm_ml.clv.processes.process import PurchaseProcess
 from crm_ml.clv.summary import TimeUnit
 from crm_ml.errors import ConvergenceError, CrmError, ModelError, out_of_range
-from crm_ml.evaluation.metrics import value_metrics
+from crm_ml.evaluation.measures.metrics import value_metrics
 
 __all__ = ["PROCESSES", "Selection", "candidates", "restore_process", "select"]
 

@@ -13,11 +13,20 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
 from crm_ml.events.log import CustomerLog
 from crm_ml.events.partition.coding import in_text_order
+from crm_ml.features.builders.horizon import Horizon, PersonalHorizon
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
-from crm_ml.features.labels import LABEL_COLUMNS
+from crm_ml.features.labels import LABEL_COLUMNS, label_ends
 from crm_ml.features.panels.sweep import Sweep
 
-__all__ = ["build_features", "build_panel", "iter_features", "nobody_bought", "nobody_eligible", "panel_sweep"]
+__all__ = [
+    "build_features",
+    "build_panel",
+    "iter_features",
+    "longest_horizon",
+    "nobody_bought",
+    "nobody_eligible",
+    "panel_sweep",
+]
 
 
 def build_features(log: CustomerLog, *, as_of: Moment, features: Features = DEFAULT_FEATURES) -> pd.DataFrame:
@@ -68,7 +77,7 @@ def build_panel(
     log: CustomerLog,
     *,
     cutoffs: Sequence[Moment] | pd.DatetimeIndex,
-    horizon_days: float,
+    horizon_days: Horizon,
     lookback_days: float | None = None,
     features: Features = DEFAULT_FEATURES,
 ) -> pd.DataFrame:
@@ -79,7 +88,7 @@ def build_panel(
     log : the log.
     cutoffs : moments; features use events before each, labels those at or after it. Event types that occur
         only after the first cutoff get no columns.
-    horizon_days : length of the label window.
+    horizon_days : length of the label window, or a `crm_ml.features.PersonalHorizon` for each customer's own.
     lookback_days : only customers who bought within so many days before the cutoff; None means all who
         ever bought.
     features : as for `build_features`.
@@ -117,9 +126,11 @@ def build_panel(
     levels: Any = [names, stamps(sweep.cutoffs)]
     codes: Any = [who[order], at[order]]
     index = pd.MultiIndex(levels, codes, names=["customer_id", "cutoff"])
-    columns = {name: np.concatenate([part.columns[name] for part in parts])[order] for name in parts[0].columns}
-    label_end = stamps(sweep.cutoffs + sweep.horizon)[at[order]]
-    panel = pd.DataFrame(columns | {"horizon_days": sweep.horizon / DAY, "label_end": label_end}, index=index)
+    columns: dict[str, Any] = {
+        name: np.concatenate([part.columns[name] for part in parts])[order] for name in parts[0].columns
+    }
+    columns["label_end"] = stamps(label_ends(sweep.cutoffs[at[order]], columns["horizon_days"]))
+    panel = pd.DataFrame(columns, index=index)
     return panel[[*sweep.features.columns, *LABEL_COLUMNS]]
 
 
@@ -127,13 +138,13 @@ def panel_sweep(
     log: CustomerLog,
     *,
     cutoffs: Sequence[Moment] | pd.DatetimeIndex,
-    horizon_days: float,
+    horizon_days: Horizon,
     lookback_days: float | None,
     features: Features,
 ) -> Sweep:
     """Return the sweep that makes a panel, its cutoffs and windows checked; see `build_panel`."""
     at = sorted({moment(cutoff, name="cutoffs") for cutoff in cutoffs})
-    horizon = days(horizon_days, name="horizon_days")
+    horizon = longest_horizon(horizon_days)
     lookback = None if lookback_days is None else days(lookback_days, name="lookback_days")
     if len(at) != len(cutoffs) or not at:
         raise SchemaError(out_of_range("cutoffs", list(cutoffs), "be one or more different moments"))
@@ -142,7 +153,18 @@ def panel_sweep(
             f"Every label window must lie within the log, which ends {log.end}; the window of cutoff "
             f"{stamp(at[-1])} ends {stamp(at[-1] + horizon)}.\nLeave it out or shorten `horizon_days`."
         )
-    return Sweep.of(log, at, horizon=horizon, lookback=lookback, features=features)
+    settled = horizon_days if isinstance(horizon_days, PersonalHorizon) else horizon / DAY
+    return Sweep.of(log, at, horizon_days=settled, lookback=lookback, features=features)
+
+
+def longest_horizon(horizon_days: Horizon) -> int:
+    """Return the longest that a label window can be, in microseconds.
+
+    >>> longest_horizon(PersonalHorizon(longest_days=60)) == longest_horizon(60) == 60 * DAY
+    True
+    """
+    longest = horizon_days.longest_days if isinstance(horizon_days, PersonalHorizon) else horizon_days
+    return days(longest, name="horizon_days")
 
 
 def nobody_bought(log: CustomerLog, as_of: Moment, *, what: str = "Features") -> SchemaError:

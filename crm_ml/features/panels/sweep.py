@@ -13,8 +13,10 @@ from crm_ml.compiled import compiled
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import stamp
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.horizon import Horizon, PersonalHorizon
 from crm_ml.features.builders.stretch import population_gap_days
 from crm_ml.features.decay import NEVER
+from crm_ml.features.feature import build
 from crm_ml.features.feature_set import Features, FeatureSet
 from crm_ml.features.history import History
 from crm_ml.features.labels import labels_after
@@ -51,14 +53,14 @@ class Sweep:
     cutoffs : (c,) microseconds, ascending.
     gaps : (c,) the population's median gap in days as known at each.
     features : settled on the log.
-    horizon : length of the label window in microseconds, 0 for no labels.
+    horizon_days : length of the label window; None for no labels.
     lookback : only customers who bought within so many microseconds before a cutoff; None for all who did.
     """
 
     cutoffs: Int
     gaps: Float
     features: FeatureSet
-    horizon: int
+    horizon_days: Horizon | None
     lookback: int | None
 
     @classmethod
@@ -68,13 +70,13 @@ class Sweep:
         cutoffs: Sequence[int],
         *,
         features: Features,
-        horizon: int = 0,
+        horizon_days: Horizon | None = None,
         lookback: int | None = None,
     ) -> Self:
         """Return the sweep with the features settled on a log, and the population's gaps."""
         settled = FeatureSet.settle(features, log, first_cutoff=stamp(cutoffs[0]))
         at = np.asarray(cutoffs, dtype=np.int64)
-        return cls(at, population_gap_days(log, at), settled, horizon, lookback)
+        return cls(at, population_gap_days(log, at), settled, horizon_days, lookback)
 
     def parts(self, log: CustomerLog) -> Iterator[Part]:
         """Yield the rows of a log in parts, some customers at a time."""
@@ -84,14 +86,18 @@ class Sweep:
     def _part(self, bucket: Bucket) -> Part:
         history = History(bucket, self.cutoffs, self.gaps)
         built = self.features.build(history)
-        if self.horizon:
-            built |= labels_after(history, horizon=self.horizon)
+        if self.horizon_days is not None:
+            built |= labels_after(history, horizon_days=_lengths(self.horizon_days, history))
         start = NEVER + 1 if self.lookback is None else (self.cutoffs - self.lookback)[:, None]
         at, who = np.nonzero(history.last_purchase >= start)
         rows, kept = at * len(history) + who, np.empty((len(built), len(at)))
         for column, array in zip(kept, built.values(), strict=True):
             compiled(_pick)(array.ravel(), rows, column)
         return Part(bucket.customer_id[who], at, dict(zip(built, kept, strict=True)))
+
+
+def _lengths(horizon: Horizon, history: History) -> float | Float:
+    return build(horizon, history)["personal_horizon_days"] if isinstance(horizon, PersonalHorizon) else horizon
 
 
 def _pick(values: Any, rows: Any, picked: Any) -> None:

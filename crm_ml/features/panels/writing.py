@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crm_ml.errors import SchemaError
-from crm_ml.events.clock import DAY, Moment, moment
+from crm_ml.events.clock import Moment, moment
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.horizon import Horizon
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
-from crm_ml.features.labels import LABEL_COLUMNS
+from crm_ml.features.labels import LABEL_COLUMNS, label_ends
 from crm_ml.features.panels.panel import nobody_bought, nobody_eligible, panel_sweep
 from crm_ml.features.panels.sweep import Part, Sweep
 
@@ -51,7 +52,7 @@ def write_panel(
     path: str | Path,
     *,
     cutoffs: Sequence[Moment] | pd.DatetimeIndex,
-    horizon_days: float,
+    horizon_days: Horizon,
     lookback_days: float | None = None,
     features: Features = DEFAULT_FEATURES,
 ) -> Path:
@@ -75,11 +76,7 @@ def write_panel(
 
 def _panel_table(sweep: Sweep, part: Part) -> pa.Table:
     cutoffs = sweep.cutoffs[part.positions]
-    labels = {
-        "horizon_days": np.full(len(cutoffs), sweep.horizon / DAY),
-        "label_end": pa.array(cutoffs + sweep.horizon, _UTC),
-    }
-    columns = part.columns | labels
+    columns = part.columns | {"label_end": pa.array(label_ends(cutoffs, part.columns["horizon_days"]), _UTC)}
     keys = {"customer_id": part.customers, "cutoff": pa.array(cutoffs, _UTC)}
     return pa.table(keys | {name: columns[name] for name in (*sweep.features.columns, *LABEL_COLUMNS)})
 

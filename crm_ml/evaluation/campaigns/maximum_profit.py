@@ -10,8 +10,8 @@ from scipy.optimize import isotonic_regression
 from scipy.special import betainc
 
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.evaluation.campaign import RetentionCampaign, check_costs, read_per_customer, read_shares
-from crm_ml.evaluation.curves import ranked, running_total
+from crm_ml.evaluation.campaigns.campaign import RetentionCampaign, check_costs, read_per_customer, read_shares
+from crm_ml.evaluation.measures.curves import ranked, running_total
 
 __all__ = ["MaximumProfit", "expected_maximum_profit", "maximum_profit"]
 

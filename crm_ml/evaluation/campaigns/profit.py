@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.evaluation.campaign import RetentionCampaign, read_per_customer
-from crm_ml.evaluation.curves import ranked, running_total
+from crm_ml.evaluation.campaigns.campaign import RetentionCampaign, read_per_customer
+from crm_ml.evaluation.measures.curves import ranked, running_total
 
 __all__ = ["BestDepth", "best_depth", "profit_curve"]
 

@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
 from crm_ml.errors import SchemaError
+from crm_ml.evaluation.measures.calibration import brier_parts, calibration_error, recalibration
+from crm_ml.evaluation.measures.tally import (
+    Tally,
+    area_under_curve,
+    average_precision,
+    brier_score,
+    lift,
+    logarithmic_loss,
+)
 
-__all__ = ["churn_metrics", "mean_over_ties", "value_metrics"]
+__all__ = ["CHURN_MEASURES", "churn_metrics", "mean_over_ties", "value_metrics"]
 
 Float = npt.NDArray[np.float64]
 
+CHURN_MEASURES: Mapping[str, Callable[[Tally], Float]] = {
+    "auc": area_under_curve,
+    "average_precision": average_precision,
+    "brier": brier_score,
+    "log_loss": logarithmic_loss,
+    "lift_1": partial(lift, share=0.01),
+    "lift_5": partial(lift, share=0.05),
+    "lift_10": partial(lift, share=0.10),
+    "lift_20": partial(lift, share=0.20),
+}
+"""Measures of churn that many resamples can be given at once."""
 
-def churn_metrics(churned: npt.ArrayLike, probability: npt.ArrayLike) -> dict[str, float]:
+
+def churn_metrics(
+    churned: npt.ArrayLike, probability: npt.ArrayLike, *, weights: npt.ArrayLike | None = None
+) -> dict[str, float]:
     """Return the measures of a churn prediction.
+
+    Customers with equal predictions count at their mean, so row order never matters.
 
     Parameters
     ----------
     churned : (n,) 1 where the customer bought nothing in the horizon, else 0; both must occur.
     probability : (n,) predicted probability of churn.
+    weights : (n,) how often each row counts, at least 0; a weight of 2 is the row given twice.
 
     Returns
     -------
     dict
-        ``auc``, ``average_precision``, ``brier``, ``log_loss``; ``calibration_error``, the mean absolute
-        difference between predicted and observed share over ten bins of equal size; ``calibration_bias``,
-        mean prediction − observed share; ``lift_10``, the churn rate among the riskiest 10 % over the
-        base rate. Customers with equal predictions count at their mean, so row order never matters.
+        ``auc`` and ``average_precision``, of the order; ``lift_1``, ``lift_5``, ``lift_10`` and ``lift_20``, the
+        churn rate among the riskiest 1, 5, 10 and 20 % over the base rate.
+
+        ``brier`` and ``log_loss``, of the probabilities; the Brier score is ``brier_miscalibration`` −
+        ``brier_discrimination`` + ``brier_uncertainty``, exactly and without bins: what recalibrating by isotonic
+        regression would gain, what that is better by than the base rate, and the score of the base rate
+        (Dimitriadis, Gneiting and Jordan 2021).
+
+        ``calibration_error``, the mean absolute difference between predicted and observed share over ten bins of
+        equal size; ``calibration_bias``, mean prediction − observed share; ``calibration_intercept`` and
+        ``calibration_slope``, of the line on the log odds that would recalibrate (Cox 1958): 0 and 1 are best, a
+        slope below 1 says too extreme. The slope is infinite where predictions tell all who left from all who
+        stayed, and missing where all are equal; the intercept is missing in both cases.
+
+    Raises
+    ------
+    SchemaError
+        Lengths differ, a number is not finite, an outcome is not 0 or 1 or only one of them occurs, or a weight
+        is negative.
 
     Examples
     --------
@@ -34,25 +78,29 @@ def churn_metrics(churned: npt.ArrayLike, probability: npt.ArrayLike) -> dict[st
     >>> found["auc"], round(found["brier"], 6)
     (0.75, 0.158125)
     """
-    from sklearn import metrics
-
     actual, predicted = _pair(churned, probability, name="probability")
-    if set(np.unique(actual)) != {0.0, 1.0}:
+    counts = np.ones_like(actual) if weights is None else _pair(actual, weights, name="weights")[1]
+    if (counts < 0).any():
+        raise SchemaError(
+            f"`weights` must be at least 0; {int((counts < 0).sum()):,} of {len(counts):,} are not.\n"
+            "Give how often each customer counts."
+        )
+    occurring = set(np.unique(actual[counts > 0]))
+    if occurring != {0.0, 1.0}:
         raise SchemaError(
             f"Churn can be judged only where some left and some stayed; {int(actual.sum()):,} of "
             f"{len(actual):,} left.\nChoose a window in which both occur."
         )
-    safe = np.clip(predicted, 1e-15, 1 - 1e-15)
-    expected = mean_over_ties(actual, predicted)
-    riskiest = np.argsort(-predicted, kind="stable")[: max(1, round(len(predicted) / 10))]
-    return {
-        "auc": float(metrics.roc_auc_score(actual, predicted)),
-        "average_precision": float(metrics.average_precision_score(actual, predicted)),
-        "brier": float(np.mean((predicted - actual) ** 2)),
-        "log_loss": float(metrics.log_loss(actual, safe)),
-        "calibration_error": _calibration_error(expected, predicted, bins=10),
-        "calibration_bias": float(predicted.mean() - actual.mean()),
-        "lift_10": float(expected[riskiest].mean() / actual.mean()),
+    tally = Tally.of(actual, predicted, counts)
+    parts, line = brier_parts(tally), recalibration(tally)
+    return {name: float(measure(tally)) for name, measure in CHURN_MEASURES.items()} | {
+        "brier_miscalibration": parts.miscalibration,
+        "brier_discrimination": parts.discrimination,
+        "brier_uncertainty": parts.uncertainty,
+        "calibration_error": calibration_error(tally, bins=10),
+        "calibration_bias": float(np.average(predicted - actual, weights=counts)),
+        "calibration_intercept": line.intercept,
+        "calibration_slope": line.slope,
     }
 
 
@@ -113,11 +161,6 @@ def _pair(actual: npt.ArrayLike, predicted: npt.ArrayLike, *, name: str) -> tupl
             f"{int((~np.isfinite(truth)).sum()):,} values are not.\nLeave those customers out."
         )
     return truth, guess
-
-
-def _calibration_error(actual: Float, predicted: Float, *, bins: int) -> float:
-    parts = np.array_split(np.argsort(predicted, kind="stable"), min(bins, len(predicted)))
-    return float(sum(abs(predicted[p].mean() - actual[p].mean()) * len(p) for p in parts) / len(actual))
 
 
 def _gini(truth: Float, order_by: Float) -> float:

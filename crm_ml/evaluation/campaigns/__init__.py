@@ -1,0 +1,1 @@
+"""What a retention campaign brings by how deep it goes."""

@@ -1,0 +1,1 @@
+"""How right predictions were: numbers, and frames behind the pictures."""
