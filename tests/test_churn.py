@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import expit, logit
 
 from crm_ml import CustomerLog, build_features, simulate
-from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline, booster
-from crm_ml.churn.calibration import fit_sigmoid
+from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline
+from crm_ml.churn.training import rehearsal
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
 from crm_ml.evaluation import Predictor, TrainingDesign, backtest
-from crm_ml.features import GROUPS, RFM, build_panel
-from crm_ml.features.trees import tree_predictions
+from crm_ml.features import GROUPS, RFM, PersonalHorizon, build_panel
+from crm_ml.features.trees import SHALLOW, train_trees, tree_margins
 
 AS_OF = pd.Timestamp("2024-11-01", tz="UTC")
 SHOP = simulate(350, days=365, start="2024-01-01", seed=4)
@@ -27,7 +26,7 @@ SETTINGS: dict[str, Any] = {"horizon_days": 30, "n_cutoffs": 5, "step_days": 20,
 @pytest.fixture(scope="module", autouse=True)
 def few_rounds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(booster, "ROUNDS", 40)
+        patch.setattr(rehearsal, "MOST_ROUNDS", 50)
         yield
 
 
@@ -81,14 +80,12 @@ def test_the_past_does_reach_the_model(model: ChurnModel) -> None:
         amount=bought["amount"].mask(bought["timestamp"] < AS_OF, bought["amount"].to_numpy()[::-1])
     )
     other = ChurnModel(**SETTINGS).fit(CustomerLog(shifted, SHOP.interactions), as_of=AS_OF)
-    assert other.to_files()["booster.ubj"] != model.to_files()["booster.ubj"]
+    assert other.to_files()["booster_1.ubj"] != model.to_files()["booster_1.ubj"]
 
 
-def test_trees_learn_from_windows_that_end_before_calibration_begins(model: ChurnModel) -> None:
+def test_cutoffs_are_the_latest_whose_labels_are_known(model: ChurnModel) -> None:
     day = pd.Timedelta(days=1)
-    calibrated_at = AS_OF - 30 * day
-    cutoffs = [calibrated_at - days * day for days in (80, 60, 40)]
-    assert model.training_["calibrated_at"] == calibrated_at.isoformat()
+    cutoffs = [AS_OF - days * day for days in (110, 90, 70, 50, 30)]
     assert model.training_["cutoffs"] == [cutoff.isoformat() for cutoff in cutoffs]
     assert model.training_["labels_end"] == AS_OF.isoformat()
 
@@ -101,7 +98,6 @@ def test_training_rows_and_rates_are_those_of_the_panel(model: ChurnModel, log: 
 
 @pytest.mark.parametrize("column", ["recency_days", "interval_stretch"])
 def test_a_longer_silence_never_lowers_the_risk(column: str, model: ChurnModel, features: pd.DataFrame) -> None:
-    assert model.calibration_.slope > 0
     rows = features.sample(60, random_state=1)
     steps = [rows.assign(**{column: rows[column] + extra}) for extra in (0.0, 0.1, 0.5, 2.0, 10.0, 40.0, 200.0)]
     risks = np.array([model.predict(step)["churn_probability"] for step in steps])
@@ -111,13 +107,14 @@ def test_a_longer_silence_never_lowers_the_risk(column: str, model: ChurnModel, 
 
 def test_trees_keep_their_directions_even_on_noise() -> None:
     draw = np.random.default_rng(8)
-    table = draw.random((2_000, 3))
-    trees = booster.train_booster(table, (draw.random(2_000) < 0.5).astype(float), directions=[1, -1, 0], seed=0)
+    table, noise = draw.random((2_000, 3)), (draw.random(2_000) < 0.5).astype(float)
+    parameters = SHALLOW | {"objective": "binary:logistic", "monotone_constraints": "(1,-1,0)"}
+    trees = train_trees(table, noise, parameters=parameters, rounds=40, seed=0)
     grid = np.linspace(0, 1, 50)
     for column, direction in enumerate((1, -1, 0)):
         moved = np.repeat(table[:100, None], len(grid), axis=1)
         moved[:, :, column] = grid
-        risk = tree_predictions(trees, moved.reshape(-1, 3)).reshape(100, -1)
+        risk = tree_margins(trees, moved.reshape(-1, 3)).reshape(100, -1)
         assert bool((np.diff(risk) < 0).any()) is (direction <= 0)
         assert bool((np.diff(risk) > 0).any()) is (direction >= 0)
 
@@ -136,12 +133,12 @@ def test_a_stored_model_is_the_same_model(model: ChurnModel, features: pd.DataFr
 def test_files_hold_no_customer(model: ChurnModel) -> None:
     content = b"".join(model.to_files().values())
     assert not [name for name in SHOP.customers.index.astype(str) if len(name) > 3 and name.encode() in content]
-    assert json.loads(model.to_files()["model.json"])["input_columns"] == list(model.input_columns)
+    assert json.loads(model.to_files()["model.json"])["features"]["columns"] == list(model.input_columns)
 
 
 def test_a_damaged_booster_is_told(model: ChurnModel) -> None:
-    with pytest.raises(ModelError, match=r"`booster\.ubj` must be an XGBoost model"):
-        ChurnModel.from_files(model.to_files() | {"booster.ubj": b"not a booster"})
+    with pytest.raises(ModelError, match=r"A booster must be an XGBoost model"):
+        ChurnModel.from_files(model.to_files() | {"booster_1.ubj": b"not a booster"})
 
 
 def test_predictions_do_not_depend_on_batch_row_or_column_order(model: ChurnModel, features: pd.DataFrame) -> None:
@@ -192,7 +189,7 @@ def test_input_that_does_not_fit_is_told(model: ChurnModel, features: pd.DataFra
         model.predict(features.rename(columns={"recency_days": "recency"}))
     with pytest.raises(SchemaError, match="features must be numeric"):
         model.predict(features.assign(recency_days="long"))
-    with pytest.raises(SchemaError, match="`horizon_days` must be the horizon trained for, 30; got 60"):
+    with pytest.raises(SchemaError, match=r"`horizon_days` must be what was trained for, \['30'\]; got 60"):
         model.forecast(log, as_of=AS_OF, horizon_days=60)
 
 
@@ -213,9 +210,11 @@ def regular(days: int, customers: int = 30) -> CustomerLog:
 @pytest.mark.parametrize(
     ("as_of", "message"),
     [
-        ("2024-03-01", "Training needs 90 days of history and a label window of 20 days before `as_of` 2024-03-01"),
-        ("2024-04-20", "The training windows must hold customers who left and customers who stayed; 0 of 0 left"),
-        ("2024-06-28", "The training windows must hold customers who left and customers who stayed; 0 of 60 left"),
+        ("2024-02-10", "Training needs 30 days of history and a label window of 20 days before `as_of` 2024-02-10"),
+        (
+            "2024-06-28",
+            "The window of 0 to 20 days must hold customers who left and .*; 0 of 90 bought nothing",
+        ),
     ],
 )
 def test_a_log_that_cannot_teach_is_told(as_of: str, message: str) -> None:
@@ -224,38 +223,101 @@ def test_a_log_that_cannot_teach_is_told(as_of: str, message: str) -> None:
         ChurnModel(**settings, features=[RFM()]).fit(regular(180), as_of=as_of)
 
 
-def distorted(seed: int, *, intercept: float, slope: float, n: int) -> tuple[Any, Any]:
-    draw = np.random.default_rng(seed)
-    raw = draw.uniform(0.02, 0.98, n)
-    return raw, (draw.random(n) < expit(intercept + slope * logit(raw))).astype(float)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"horizon_days": (30, 30)}, r"`horizon_days` must be one or more numbers that ascend; got \(30, 30\)"),
+        ({"horizon_days": ()}, r"`horizon_days` must be one or more numbers that ascend; got \(\)"),
+        ({"horizon_days": (0, 30)}, "`horizon_days` must be"),
+        ({"calibration": "spline"}, "`calibration` must be None or one of .*'isotonic', 'blend'.*; got 'spline'"),
+        ({"tuning_seconds": 0}, "`tuning_seconds` must be None or above 0; got 0"),
+        ({"horizon_days": (30, 200)}, "Training for 200 days needs a cutoff so long before `as_of` 2024-11-01"),
+    ],
+)
+def test_a_setting_outside_its_domain_is_told(settings: dict[str, Any], message: str, log: CustomerLog) -> None:
+    with pytest.raises(SchemaError, match=message):
+        ChurnModel(**SETTINGS | settings).fit(log, as_of=AS_OF)
 
 
-def test_calibration_recovers_a_known_distortion() -> None:
-    raw, left = distorted(1, intercept=-0.7, slope=1.6, n=40_000)
-    fitted = fit_sigmoid(raw, left)
-    deviation = np.sqrt(np.diag(fitted.covariance))
-    assert abs(fitted.intercept + 0.7) < 3 * deviation[0] < 0.06
-    assert abs(fitted.slope - 1.6) < 3 * deviation[1] < 0.06
+@pytest.fixture(scope="module")
+def far(log: CustomerLog) -> ChurnModel:
+    return ChurnModel(**SETTINGS | {"horizon_days": (30, 60, 90)}).fit(log, as_of=AS_OF)
 
 
-def test_calibration_is_the_maximum_of_its_likelihood() -> None:
-    raw, left = distorted(2, intercept=0.4, slope=0.8, n=500)
-    fitted = fit_sigmoid(raw, left)
-    residual = left - fitted(raw).probability
-    assert abs(residual.sum()) < 1e-4
-    assert abs((residual * logit(raw)).sum()) < 1e-4
+def test_a_longer_horizon_never_raises_the_risk(far: ChurnModel, features: pd.DataFrame) -> None:
+    found = far.predict(features)
+    for bound in ("probability", "lower", "upper"):
+        near, middle, last = (found[f"churn_{bound}{suffix}"] for suffix in ("", "_60d", "_90d"))
+        assert (near >= middle).all()
+        assert (middle >= last).all()
+        assert (near > last).any()
+    assert (found["churn_lower_90d"] <= found["churn_probability_90d"]).all()
+    assert (found["churn_probability_90d"] <= found["churn_upper_90d"]).all()
 
 
-def test_the_interval_covers_the_true_probability_nine_times_in_ten() -> None:
-    at = np.array([0.1, 0.5, 0.9])
-    truth = expit(-0.7 + 1.6 * logit(at))
-    hits = []
-    for seed in range(150):
-        fitted = fit_sigmoid(*distorted(seed, intercept=-0.7, slope=1.6, n=300))(at)
-        hits.append((fitted.lower <= truth) & (truth <= fitted.upper))
-    share = np.mean(hits, axis=0)
-    tolerance = 3 * np.sqrt(0.9 * 0.1 / 150)
-    assert (abs(share - 0.9) < tolerance).all(), share
+def test_further_horizons_leave_the_first_as_it_is(far: ChurnModel, model: ChurnModel, features: pd.DataFrame) -> None:
+    alone = model.predict(features)
+    pd.testing.assert_frame_equal(far.predict(features)[alone.columns], alone, check_exact=True)
+
+
+def test_each_window_learns_from_those_silent_until_it(far: ChurnModel, log: CustomerLog) -> None:
+    bought = SHOP.transactions[SHOP.transactions["amount"] > 0]
+    panel = build_panel(log, cutoffs=far.training_["cutoffs"], horizon_days=30, lookback_days=200, features=())
+    rows = panel.index.to_frame(index=False)
+    later = rows.merge(bought[["customer_id", "timestamp"]], on="customer_id").query("timestamp >= cutoff")
+    wait = (later["timestamp"] - later["cutoff"]).groupby([later["customer_id"], later["cutoff"]]).min()
+    days = wait.reindex(panel.index).dt.total_seconds().fillna(np.inf) / 86_400
+    for begin, end, facts in zip((0, 30, 60), (30, 60, 90), far.training_["windows"], strict=True):
+        known = panel.index.get_level_values("cutoff") <= AS_OF - pd.Timedelta(days=end)
+        at_risk = days[known & (days >= begin)]
+        assert facts["rows"] == len(at_risk) > 0
+        assert facts["churned"] == pytest.approx((at_risk >= end).mean())
+
+
+def test_every_horizon_stands_in_the_backtest_and_in_the_files(
+    far: ChurnModel, log: CustomerLog, features: pd.DataFrame
+) -> None:
+    again = ChurnModel.from_files(far.to_files())
+    assert again.horizon_days == (30, 60, 90)
+    scored = again.forecast(log, as_of=AS_OF, horizon_days=60)
+    assert scored.equals(far.predict(features)["churn_probability_60d"])
+
+
+def test_a_personal_horizon_is_each_customers_own(log: CustomerLog) -> None:
+    horizon = PersonalHorizon(multiple=3, shortest_days=10, longest_days=40)
+    model = ChurnModel(**SETTINGS | {"horizon_days": horizon, "features": "rfm"}).fit(log, as_of=AS_OF)
+    panel = build_panel(log, cutoffs=model.training_["cutoffs"], horizon_days=horizon, lookback_days=200)
+    assert model.training_["churned"] == pytest.approx(panel["churned"].mean())
+    assert model.training_["cutoffs"][-1] == (AS_OF - pd.Timedelta(days=40)).isoformat()
+    features = build_features(log, as_of=AS_OF, features=model.feature_set)
+    again = ChurnModel.from_files(model.to_files())
+    found = again.predict(features)
+    assert found["horizon_days"].equals(features["personal_horizon_days"].rename("horizon_days"))
+    assert found["horizon_days"].nunique() > 20
+    assert again.horizon_days == horizon
+    assert again.fit(log, as_of=AS_OF).to_files() == model.to_files()
+    with pytest.raises(SchemaError, match="`horizon_days` must be what was trained for, PersonalHorizon"):
+        model.forecast(log, as_of=AS_OF, horizon_days=30)
+
+
+def test_without_recency_and_frequency_there_is_no_process(log: CustomerLog) -> None:
+    model = ChurnModel(**SETTINGS | {"features": ["recency_days", "spend"]}).fit(log, as_of=AS_OF)
+    assert ChurnModel.from_files(model.to_files()).forecast(log, as_of=AS_OF, horizon_days=30).between(0, 1).all()
+    assert json.loads(model.to_files()["model.json"])["process"] is None
+
+
+def test_a_young_log_holds_out_customers() -> None:
+    young = CustomerLog(SHOP.transactions[SHOP.transactions["timestamp"] < "2024-03-25"])
+    model = ChurnModel(horizon_days=30).fit(young, as_of="2024-03-20")
+    assert model.training_["windows"][0]["held_out"] == "customers, in the same windows"
+
+
+def test_time_to_tune_is_spent_on_the_trees(log: CustomerLog) -> None:
+    tuned = ChurnModel(**SETTINGS, tuning_seconds=1e-9).fit(log, as_of=AS_OF)
+    assert tuned.to_files()["booster_1.ubj"] == ChurnModel(**SETTINGS).fit(log, as_of=AS_OF).to_files()["booster_1.ubj"]
+    longer = ChurnModel(**SETTINGS, tuning_seconds=2).fit(log, as_of=AS_OF)
+    best, usual = (found.training_["windows"][0]["held_out_log_loss"]["none"] for found in (longer, tuned))
+    assert best <= usual
 
 
 def test_baselines_stand_in_the_same_backtest(log: CustomerLog) -> None:

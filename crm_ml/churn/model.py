@@ -2,55 +2,78 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from crm_ml.churn.booster import train_booster
-from crm_ml.churn.calibration import Sigmoid, fit_sigmoid
-from crm_ml.errors import NotFittedError, SchemaError
-from crm_ml.evaluation.splits import TrainingDesign, labels_known_by
-from crm_ml.events.clock import Moment
+from crm_ml.churn.calibration import METHODS, Method
+from crm_ml.churn.horizons import Horizons
+from crm_ml.churn.process import HISTORY, PROCESS_LOG_ODDS, Process, silence_log_odds
+from crm_ml.churn.training.panel import TrainingPanel
+from crm_ml.churn.training.rehearsal import TrainingRows
+from crm_ml.churn.training.window import Silence, WindowModel, fit_window
+from crm_ml.errors import NotFittedError, SchemaError, out_of_range
+from crm_ml.evaluation.splits import TrainingDesign
+from crm_ml.events.clock import Moment, stamp
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.horizon import PersonalHorizon
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
 from crm_ml.features.panels.panel import build_features
-from crm_ml.features.trees import feature_matrix, tree_predictions, trees_bytes, trees_from_bytes
+from crm_ml.features.trees import feature_matrix, trees_bytes, trees_from_bytes
 
 __all__ = ["ChurnModel"]
 
 
 class ChurnModel:
-    """XGBoost on a panel of past cutoffs, calibrated on a later window.
+    """XGBoost on a panel of past cutoffs, calibrated and bounded by later windows it was not trained on.
 
-    Churn within `horizon_days` is no purchase in the days after the cutoff, for customers who bought
-    within the lookback before it. The trees learn from earlier cutoffs; the sigmoid is fitted on the
-    latest cutoff, with every label that reaches into it purged from the training of the trees.
+    Churn within the horizon is no purchase in the days after the cutoff, for customers who bought within the
+    lookback before it. Several horizons are cut into windows, one after the other; each gets the probability of
+    silence in it, given silence before, and churn is their product: it never rises with the horizon.
+
+    Beside the log's features the trees see the probability of the same silence under MBG/NBD, fitted at each
+    cutoff on what was known then. The latest cutoffs are first held out, with every label that reaches into them
+    purged from training; what is predicted there sets the number of trees and the calibration, and bounds the
+    probability. Then the trees are grown on all cutoffs.
 
     Parameters
     ----------
-    horizon_days : length of the window without a purchase.
-    lookback_days : training uses customers who bought within so many days before a cutoff.
-    features : as for `crm_ml.build_features`.
+    horizon_days : length of the window without a purchase; or several, ascending; or a
+        `crm_ml.features.PersonalHorizon`, each customer's own.
+    lookback_days : training uses customers who bought within so many days before a cutoff; None means all.
+    features : as for `crm_ml.build_features`. The purchase process needs ``frequency``, ``recency_days`` and
+        ``tenure_days`` among them, and is left out without.
     n_cutoffs : cutoffs to learn from, at most.
     step_days : days between them.
     history_days : days of the log before the oldest cutoff, at least.
-    seed : of the trees' row and column sampling.
+    calibration : "none", "sigmoid", "beta", "isotonic", "blend" (sigmoid with the purchase process), or None for
+        what clearly does best on the held-out windows, which is often none.
+    tuning_seconds : time for a random search of the trees' parameters on the held-out windows; None for the
+        defaults. What is found in a given time depends on the machine.
+    seed : of the trees' row and column sampling, and of the search.
 
     Attributes
     ----------
     input_columns : feature names in the order of training.
-    training_ : dict with the number of rows, the cutoffs and the window of the labels.
+    training_ : dict with the cutoffs, the end of the last label, the number of rows and what each window's
+        training was like.
+
+    Notes
+    -----
+    Recency, interval stretch and the purchase process's log odds can only raise the risk (monotone constraints).
+    Classes are not resampled. What was tried on which logs is in the README, under "How right it was".
 
     Examples
     --------
     >>> import crm_ml
     >>> log = crm_ml.load_sample()
-    >>> model = ChurnModel(horizon_days=30).fit(log, as_of="2017-10-01")
+    >>> model = ChurnModel(horizon_days=(30, 60)).fit(log, as_of="2017-10-01")
     >>> found = model.predict(crm_ml.build_features(log, as_of="2017-10-01"))
-    >>> bool(found["churn_probability"].between(found["churn_lower"], found["churn_upper"]).all())
+    >>> bool((found["churn_probability_60d"] <= found["churn_probability"]).all())
     True
     """
 
@@ -59,12 +82,14 @@ class ChurnModel:
     def __init__(
         self,
         *,
-        horizon_days: int = 30,
-        lookback_days: int = 180,
+        horizon_days: float | Sequence[float] | PersonalHorizon = 30,
+        lookback_days: float | None = 180,
         features: Features = DEFAULT_FEATURES,
         n_cutoffs: int = 12,
-        step_days: int = 15,
-        history_days: int = 90,
+        step_days: float = 15,
+        history_days: float = 30,
+        calibration: Method | None = None,
+        tuning_seconds: float | None = None,
         seed: int = 0,
     ) -> None:
         self.horizon_days = horizon_days
@@ -73,6 +98,8 @@ class ChurnModel:
         self.n_cutoffs = n_cutoffs
         self.step_days = step_days
         self.history_days = history_days
+        self.calibration = calibration
+        self.tuning_seconds = tuning_seconds
         self.seed = seed
 
     def fit(self, log: CustomerLog, *, as_of: Moment) -> Self:
@@ -81,40 +108,22 @@ class ChurnModel:
         Raises
         ------
         SchemaError
-            The log is too short to leave a calibration window apart from the training windows, or
-            everyone or no one churned.
+            The log is too short for a single cutoff, everyone or no one bought in a window, or a setting is
+            outside its domain.
         """
-        self._feature_set = self.design.feature_set(log, as_of=as_of, features=self.features)
-        panel = self.design.panel(log, as_of=as_of, features=self._feature_set)
-        return self._fit_panel(panel, calibrate_at=panel.index.unique("cutoff").max())
-
-    def _fit_panel(self, panel: pd.DataFrame, *, calibrate_at: pd.Timestamp) -> Self:
+        horizons = self._checked()
+        features = horizons.with_feature(self.features)
+        self._feature_set = self.design.feature_set(log, as_of=as_of, features=features)
         self.input_columns = self._feature_set.columns
-        training = labels_known_by(panel, calibrate_at)
-        later = panel[panel.index.get_level_values("cutoff") == calibrate_at]
-        for rows, what in ((training, "training windows"), (later, "calibration window")):
-            if rows["churned"].nunique() < 2:
-                raise SchemaError(
-                    f"The {what} must hold customers who left and customers who stayed; "
-                    f"{int(rows['churned'].sum()):,} of {len(rows):,} left.\nUse more history."
-                )
-        self.booster_ = train_booster(
-            self._matrix(training),
-            training["churned"].to_numpy(),
-            directions=[feature.churn for feature in self._feature_set.documented],
-            seed=self.seed,
-        )
-        self.calibration_ = fit_sigmoid(
-            tree_predictions(self.booster_, self._matrix(later)), later["churned"].to_numpy()
-        )
-        seen = training.index.unique("cutoff")
+        panel = TrainingPanel(log, as_of=as_of, design=self.design, horizons=horizons, features=self._feature_set)
+        self._process = panel.process
+        self.windows_ = [self._fit_window(panel.rows(number)) for number in range(len(horizons.ends))]
         self.training_: dict[str, Any] = {
-            "rows": len(training),
-            "churned": float(training["churned"].mean()),
-            "cutoffs": [cutoff.isoformat() for cutoff in seen],
-            "calibrated_at": calibrate_at.isoformat(),
-            "calibration_rows": len(later),
-            "labels_end": panel["label_end"].max().isoformat(),
+            "rows": self.windows_[0].facts["rows"],
+            "churned": self.windows_[0].facts["churned"],
+            "cutoffs": [stamp(cutoff).isoformat() for cutoff in panel.cutoffs],
+            "labels_end": stamp(panel.labels_end).isoformat(),
+            "windows": [dict(window.facts) for window in self.windows_],
         }
         return self
 
@@ -129,36 +138,39 @@ class ChurnModel:
         Returns
         -------
         DataFrame
-            Indexed like `features`: ``churn_probability``, ``churn_lower`` and ``churn_upper`` (90 %
-            interval of the calibration), ``horizon_days``.
+            Indexed like `features`: ``churn_probability``, ``churn_lower`` and ``churn_upper`` (Venn-Abers
+            bounds), ``horizon_days``; for further horizons the first three again, named
+            ``churn_probability_60d`` and so on.
 
         Raises
         ------
         NotFittedError, SchemaError
             The model is not fitted; a column is missing or not numeric.
         """
-        raw = tree_predictions(self._fitted(), self._matrix(features))
-        calibrated = self.calibration_(raw)
-        return pd.DataFrame(
-            {
-                "churn_probability": calibrated.probability,
-                "churn_lower": calibrated.lower,
-                "churn_upper": calibrated.upper,
-                "horizon_days": float(self.horizon_days),
-            },
-            index=features.index,
-        )
+        windows, horizons = self._fitted(), Horizons.of(self.horizon_days)
+        found: dict[str, Any] = {}
+        so_far = Silence(*np.ones((3, len(features))))
+        for number, window in enumerate(windows):
+            here = window.predict(self._matrix(features, number))
+            so_far = Silence(*(before * now for before, now in zip(so_far, here, strict=True)))
+            suffix = "" if number == 0 else f"_{horizons.ends[number]:g}d"
+            for name, values in zip(("churn_probability", "churn_lower", "churn_upper"), so_far, strict=True):
+                found[name + suffix] = values
+            if number == 0:
+                found["horizon_days"] = horizons.lengths(features)
+        return pd.DataFrame(found, index=features.index)
 
     def forecast(self, log: CustomerLog, *, as_of: Moment, horizon_days: float) -> pd.Series:
         """Return the churn probability of everyone who bought before `as_of`, for the backtest."""
-        self.design.check_horizon(horizon_days)
-        return self.predict(build_features(log, as_of=as_of, features=self.feature_set))["churn_probability"]
+        place = Horizons.of(self.horizon_days).place(horizon_days)
+        found = self.predict(build_features(log, as_of=as_of, features=self.feature_set))
+        return found["churn_probability" if place == 0 else f"churn_probability_{horizon_days:g}d"]
 
     @property
     def design(self) -> TrainingDesign:
         """The cutoffs the model learns from."""
         return TrainingDesign(
-            horizon_days=self.horizon_days,
+            horizon_days=Horizons.of(self.horizon_days).first,
             lookback_days=self.lookback_days,
             n_cutoffs=self.n_cutoffs,
             step_days=self.step_days,
@@ -171,41 +183,79 @@ class ChurnModel:
         self._fitted()
         return self._feature_set
 
-    def _fitted(self) -> Any:
-        if not hasattr(self, "booster_"):
-            raise NotFittedError("A ChurnModel must be fitted before use.\nCall fit(log, as_of=...).")
-        return self.booster_
+    def _checked(self) -> Horizons:
+        if self.calibration is not None and self.calibration not in METHODS:
+            raise SchemaError(out_of_range("calibration", self.calibration, f"be None or one of {list(METHODS)}"))
+        if self.tuning_seconds is not None and not self.tuning_seconds > 0:
+            raise SchemaError(out_of_range("tuning_seconds", self.tuning_seconds, "be None or above 0"))
+        return Horizons.of(self.horizon_days)
 
-    def _matrix(self, frame: pd.DataFrame) -> Any:
-        return feature_matrix(frame, self.input_columns)
+    def _fit_window(self, rows: TrainingRows) -> WindowModel:
+        directions = [feature.churn for feature in self._feature_set.documented]
+        if self._process is not None:
+            directions.append(PROCESS_LOG_ODDS.churn)
+        return fit_window(
+            rows,
+            directions=directions,
+            calibration=self.calibration,
+            process_column=self._process is not None,
+            tuning_seconds=self.tuning_seconds,
+            seed=self.seed,
+        )
+
+    def _fitted(self) -> list[WindowModel]:
+        if not hasattr(self, "windows_"):
+            raise NotFittedError("A ChurnModel must be fitted before use.\nCall fit(log, as_of=...).")
+        return self.windows_
+
+    def _matrix(self, features: pd.DataFrame, number: int) -> npt.NDArray[np.float32]:
+        """Return what the trees of a window are given for a frame of features."""
+        matrix = feature_matrix(features, self.input_columns).astype(np.float32)
+        if self._process is None:
+            return matrix
+        horizons = Horizons.of(self.horizon_days)
+        history = matrix[:, [self.input_columns.index(name) for name in HISTORY]]
+        end = horizons.lengths(features) if horizons.personal else horizons.ends[number]
+        odds = silence_log_odds(self._process, history, horizons.begin(number), end)
+        return np.column_stack([matrix, odds.astype(np.float32)])
 
     def to_files(self) -> dict[str, bytes]:
         """Return the fitted model as files: settings as JSON, trees as UBJ; no customer data."""
+        windows = self._fitted()
         content = {
-            "settings": dataclasses.asdict(self.design) | {"seed": self.seed},
+            "settings": {
+                "horizon_days": Horizons.of(self.horizon_days).to_plain(),
+                "lookback_days": self.lookback_days,
+                "n_cutoffs": self.n_cutoffs,
+                "step_days": self.step_days,
+                "history_days": self.history_days,
+                "calibration": self.calibration,
+                "tuning_seconds": self.tuning_seconds,
+                "seed": self.seed,
+            },
             "features": self.feature_set.to_dict(),
-            "input_columns": self.input_columns,
-            "calibration": dataclasses.asdict(self.calibration_),
+            "process": None if self._process is None else self._process.to_dict(),
+            "windows": [window.to_dict() for window in windows],
             "training": self.training_,
         }
-        return {
-            "model.json": json.dumps(content, indent=1, sort_keys=True).encode(),
-            "booster.ubj": trees_bytes(self.booster_),
-        }
+        trees = {f"booster_{number}.ubj": trees_bytes(window.booster) for number, window in enumerate(windows, 1)}
+        return {"model.json": json.dumps(content, indent=1, sort_keys=True).encode()} | trees
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
         """Return the model that `to_files` wrote."""
         content = json.loads(files["model.json"])
         features = FeatureSet.from_dict(content["features"])
-        model = cls(features=features, **content["settings"])
-        model._feature_set = features
-        model.input_columns = tuple(content["input_columns"])
-        stored = content["calibration"]
-        rows = tuple(tuple(row) for row in stored["covariance"])
-        model.calibration_ = Sigmoid(stored["intercept"], stored["slope"], rows)  # type: ignore[arg-type]  # 2 × 2
+        settings = content["settings"]
+        settings["horizon_days"] = Horizons.from_plain(settings["horizon_days"])
+        model = cls(features=features, **settings)
+        model._feature_set, model.input_columns = features, features.columns
+        model._process = None if content["process"] is None else Process.from_dict(content["process"])
+        model.windows_ = [
+            WindowModel.from_dict(stored, trees_from_bytes(files[f"booster_{number}.ubj"]))
+            for number, stored in enumerate(content["windows"], 1)
+        ]
         model.training_ = content["training"]
-        model.booster_ = trees_from_bytes(files["booster.ubj"])
         return model
 
     def synthetic_example(self) -> pd.DataFrame:

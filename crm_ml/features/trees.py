@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.special import logit
 
 from crm_ml.errors import ModelError, SchemaError, missing_column
 from crm_ml.features.ragged import Float
 
-__all__ = ["SHALLOW", "feature_matrix", "train_trees", "tree_predictions", "trees_bytes", "trees_from_bytes"]
+__all__ = [
+    "SHALLOW",
+    "feature_matrix",
+    "growing_trees",
+    "train_trees",
+    "tree_margins",
+    "tree_predictions",
+    "trees_bytes",
+    "trees_from_bytes",
+]
+
+Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 SHALLOW: dict[str, float | int | str] = {
     "tree_method": "hist",
@@ -53,7 +66,7 @@ def feature_matrix(frame: pd.DataFrame, columns: Sequence[str]) -> Float:
 
 
 def train_trees(
-    features: Float, target: Float, *, parameters: Mapping[str, float | int | str], rounds: int, seed: int
+    features: Matrix, target: Float, *, parameters: Mapping[str, float | int | str], rounds: int, seed: int
 ) -> Any:
     """Train trees with XGBoost.
 
@@ -69,11 +82,59 @@ def train_trees(
     -------
     xgboost.Booster
     """
+    booster, data = _planted(features, target, parameters=parameters, seed=seed)
+    for number in range(rounds):
+        booster.update(data, number)
+    return booster
+
+
+def growing_trees(
+    features: Matrix, target: Float, *, parameters: Mapping[str, float | int | str], seed: int
+) -> Callable[[int, Matrix], Float]:
+    """Return a function that grows so many trees more each time, and returns all trees' margins of some rows.
+
+    Parameters are those of `train_trees`; the target is of zeros and ones.
+    """
+    booster, data = _planted(features, target, parameters=parameters, seed=seed)
+    grown = 0
+    margins: Float | float = 0.0
+
+    def grow(rounds: int, rows: Matrix) -> Float:
+        nonlocal grown, margins
+        for number in range(grown, grown + rounds):
+            booster.update(data, number)
+        start = float(logit(_base(target)))
+        latest = booster.inplace_predict(rows, iteration_range=(grown, grown + rounds), predict_type="margin")
+        margins, grown = margins + np.asarray(latest, dtype=np.float64) - (start if grown else 0.0), grown + rounds
+        return margins
+
+    return grow
+
+
+def _planted(
+    features: Matrix, target: Float, *, parameters: Mapping[str, float | int | str], seed: int
+) -> tuple[Any, Any]:
+    """Return a booster without a tree, and its data, binned once: a byte or two per value."""
     import xgboost
 
     threads = min(os.cpu_count() or 1, 1 + len(features) // ROWS_PER_THREAD)
-    settings = {**parameters, "seed": seed, "nthread": threads}
-    return xgboost.train(settings, xgboost.DMatrix(features, label=target), num_boost_round=rounds)
+    settings = {**parameters, "seed": seed, "seed_per_iteration": True, "nthread": threads}
+    if parameters["objective"] == "binary:logistic":
+        settings["base_score"] = _base(target)
+    data = xgboost.QuantileDMatrix(features, label=target, nthread=threads)
+    return xgboost.Booster(settings, [data]), data
+
+
+def _base(target: Float) -> float:
+    """Return the share of ones, short of certainty."""
+    return float(np.clip(target.mean(), 1e-6, 1 - 1e-6))
+
+
+def tree_margins(booster: Any, features: Matrix) -> Float:
+    """Return the sum of the trees' leaves for each row, before the objective makes a prediction of it."""
+    if len(features) == 0:
+        return np.zeros(0)
+    return np.asarray(booster.inplace_predict(features, predict_type="margin"), dtype=np.float64)
 
 
 def tree_predictions(booster: Any, features: Float) -> Float:
@@ -103,4 +164,4 @@ def trees_from_bytes(content: bytes) -> Any:
     try:
         return xgboost.Booster(model_file=bytearray(content))
     except xgboost.core.XGBoostError as error:
-        raise ModelError("`booster.ubj` must be an XGBoost model.\nSave the model again.") from error
+        raise ModelError("A booster must be an XGBoost model.\nSave the model again.") from error

@@ -168,7 +168,7 @@ def probability_alive(
 
 
 def probability_no_purchase(
-    horizon: float,
+    horizon: float | Array,
     x: Array,
     t_x: Array,
     T: Array,
@@ -180,7 +180,7 @@ def probability_no_purchase(
     k: int = 1,
     modified: bool = False,
 ) -> Array:
-    """Probability of no purchase within the next ``horizon``: gone, or alive and silent.
+    """Probability of no purchase within the next ``horizon``, one for all or each customer's own: gone, or silent.
 
     For k = 1 lambda ~ Gamma(r + x, alpha + T) while alive, so silence has probability
     ((alpha + T) / (alpha + T + horizon))^(r + x) whatever p is.
@@ -193,7 +193,7 @@ def probability_no_purchase(
     0.5737864
     """
     x, t_x, T = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (x, t_x, T)))
-    if k == 1:
+    if k == 1 and isinstance(horizon, int | float):
         return histories.probability_no_purchase(horizon, x, t_x, T, (r, alpha, a, b, float(modified)))
     params = (np.asarray(value) for value in (r, alpha, a, b))
     odds, shape = _log_odds_left(x, t_x, T, *params, k=k, modified=modified), r + k * x

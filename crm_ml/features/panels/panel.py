@@ -16,11 +16,13 @@ from crm_ml.events.partition.coding import in_text_order
 from crm_ml.features.builders.horizon import Horizon, PersonalHorizon
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features
 from crm_ml.features.labels import LABEL_COLUMNS, label_ends
-from crm_ml.features.panels.sweep import Sweep
+from crm_ml.features.panels.sweep import Part, Sweep
+from crm_ml.features.ragged import Int
 
 __all__ = [
     "build_features",
     "build_panel",
+    "in_panel_order",
     "iter_features",
     "longest_horizon",
     "nobody_bought",
@@ -117,11 +119,7 @@ def build_panel(
     parts = [part for part in sweep.parts(log) if len(part.customers)]
     if not parts:
         raise nobody_eligible(sweep)
-    customers = pa.chunked_array([pa.array(part.customers, type=pa.string()) for part in parts]).dictionary_encode()
-    coded = customers.combine_chunks()
-    known, rank = in_text_order(coded.dictionary)
-    who, at = rank[coded.indices.to_numpy()], np.concatenate([part.positions for part in parts])
-    order = np.argsort(at * len(rank) + who)
+    known, who, at, order = in_panel_order(parts)
     names = pd.Index(known.to_numpy(zero_copy_only=False), dtype="str")
     levels: Any = [names, stamps(sweep.cutoffs)]
     codes: Any = [who[order], at[order]]
@@ -132,6 +130,15 @@ def build_panel(
     columns["label_end"] = stamps(label_ends(sweep.cutoffs[at[order]], columns["horizon_days"]))
     panel = pd.DataFrame(columns, index=index)
     return panel[[*sweep.features.columns, *LABEL_COLUMNS]]
+
+
+def in_panel_order(parts: Sequence[Part]) -> tuple[pa.Array, Int, Int, Int]:
+    """Return a panel's customers in order, each row's customer and cutoff, and the order of rows by both."""
+    customers = pa.chunked_array([pa.array(part.customers, type=pa.string()) for part in parts]).dictionary_encode()
+    coded = customers.combine_chunks()
+    known, rank = in_text_order(coded.dictionary)
+    who, at = rank[coded.indices.to_numpy()], np.concatenate([part.positions for part in parts])
+    return known, who, at, np.argsort(at * len(rank) + who)
 
 
 def panel_sweep(

@@ -1,0 +1,84 @@
+"""The purchase process beside the trees: how likely silence is for buyers of this frequency and recency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import logit
+
+from crm_ml.clv import ModifiedBetaGeoModel
+from crm_ml.clv.processes import bg_nbd
+from crm_ml.errors import CrmError
+from crm_ml.events.log import CustomerLog
+from crm_ml.features.feature import Feature
+from crm_ml.features.panels.sweep import Sweep
+from crm_ml.features.ragged import Float
+
+__all__ = ["HISTORY", "PROCESS_LOG_ODDS", "Process", "fit_processes", "silence_log_odds"]
+
+HISTORY = ("frequency", "recency_days", "tenure_days")
+"""The features of `crm_ml.features.RFM` that a purchase process looks at."""
+
+PROCESS_LOG_ODDS = Feature(
+    "process_log_odds",
+    "log odds",
+    "log odds of no purchase in the window under MBG/NBD, fitted on everyone's purchases before the cutoff",
+    "any",
+    churn=1,
+)
+
+Process = ModifiedBetaGeoModel
+
+SURE = 1e-9
+
+
+def fit_processes(log: CustomerLog, cutoffs: Sequence[int]) -> list[Process | None]:
+    """Fit a process at each cutoff on all customers' purchases before it; None where that is too little to fit.
+
+    Parameters
+    ----------
+    cutoffs : microseconds since 1970 UTC, ascending.
+    """
+    positions, histories = [], []
+    for part in Sweep.of(log, cutoffs, features=list(HISTORY)).parts(log):
+        positions.append(part.positions)
+        histories.append(np.column_stack([part.columns[name] for name in HISTORY]).astype(np.float32))
+    at, history = np.concatenate(positions), np.concatenate(histories)
+    return [_fitted(history[at == place]) for place in range(len(cutoffs))]
+
+
+def silence_log_odds(process: Process, history: npt.NDArray[Any], begin_days: float, end_days: float | Float) -> Float:
+    """Return the log odds of no purchase from begin to end of a window, given none before it.
+
+    Parameters
+    ----------
+    process : fitted on days.
+    history : (n, 3) the features `HISTORY`.
+    begin_days, end_days : after the cutoff; the end may be each customer's own, (n,).
+    """
+    x, t_x, T = (column.to_numpy() for _, column in _summary(history).items())
+    fitted: dict[str, Any] = dict(process.params_)
+    silent: Float = bg_nbd.probability_no_purchase(end_days, x, t_x, T, modified=True, **fitted)
+    if begin_days > 0:
+        silent = silent / bg_nbd.probability_no_purchase(begin_days, x, t_x, T, modified=True, **fitted)
+    odds: Float = logit(np.clip(silent, SURE, 1 - SURE))
+    return odds
+
+
+def _fitted(history: npt.NDArray[Any]) -> Process | None:
+    try:
+        return ModifiedBetaGeoModel().fit(_summary(history).assign(monetary_value=0.0))
+    except CrmError:
+        return None
+
+
+def _summary(history: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return frequency, recency and T in whole days back from the cutoff, as `crm_ml.clv.rfm_summary` counts them."""
+    x, since_last, since_first = history.astype(np.float64).T
+    recency = np.ceil(since_first) - np.ceil(since_last)
+    recency = np.where(x > 0, np.maximum(recency, 1.0), 0.0)
+    return pd.DataFrame({"frequency": x, "recency": recency, "T": np.maximum(np.ceil(since_first) - 1.0, recency)})

@@ -1,0 +1,241 @@
+"""What the churn model rests on: folds without the future, trees in stages, calibration, intervals, the process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+import crm_ml
+from crm_ml.churn.calibration import METHODS, choose_calibration, fit_calibration
+from crm_ml.churn.process import HISTORY, fit_processes, silence_log_odds
+from crm_ml.churn.training import rehearsal
+from crm_ml.churn.training.rehearsal import TrainingRows, held_out_folds, rehearse, tune
+from crm_ml.churn.training.window import PARAMETERS
+from crm_ml.churn.venn_abers import fit_venn_abers
+from crm_ml.clv import ModifiedBetaGeoModel, rfm_summary
+from crm_ml.events.clock import DAY, moment
+
+
+def rows(seed: int = 0, *, n: int = 3_000, cutoffs: int = 8, step: int = 15, horizon: int = 30) -> TrainingRows:
+    draw = np.random.default_rng(seed)
+    at = np.sort(draw.integers(0, cutoffs, n)) * step * DAY
+    matrix = draw.normal(size=(n, 4)).astype(np.float32)
+    silent = (draw.random(n) < expit(matrix[:, 0] - 0.5)).astype(float)
+    return TrainingRows(matrix, silent, draw.integers(0, n // 3, n), at, at + horizon * DAY)
+
+
+def test_what_is_held_out_lies_after_all_that_is_trained_on() -> None:
+    draw = np.random.default_rng(5)
+    seen = 0
+    for seed in range(200):
+        found = rows(seed, n=600, cutoffs=int(draw.integers(1, 9)), step=int(draw.integers(5, 40)))
+        ends = found.cutoff + draw.integers(1, 60, len(found.cutoff)) * DAY
+        found = TrainingRows(found.matrix, found.silent, found.customer, found.cutoff, ends)
+        folds, held = held_out_folds(found)
+        for fold in folds:
+            assert set(fold.train) & set(fold.held_out) == set()
+            if held == "latest windows, purged":
+                assert len(np.unique(found.cutoff[fold.held_out])) == 1
+                assert found.label_end[fold.train].max() <= found.cutoff[fold.held_out].min()
+                seen += 1
+            else:
+                assert set(found.customer[fold.train]) & set(found.customer[fold.held_out]) == set()
+    assert seen > 200
+
+
+def test_the_latest_windows_are_held_out_until_they_hold_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rows()
+    folds, _ = held_out_folds(found)
+    held = [found.cutoff[fold.held_out][0] // DAY for fold in folds]
+    assert held == [105, 90, 75, 60]
+    monkeypatch.setattr(rehearsal, "ENOUGH_ROWS", len(folds[0].held_out) + 1)
+    assert len(held_out_folds(found)[0]) == 2
+
+
+def test_a_rehearsal_is_training_on_each_fold() -> None:
+    found = rows()
+    folds, _ = held_out_folds(found)
+    parameters = PARAMETERS | {"monotone_constraints": "(1,0,0,0)"}
+    tried = rehearse(found, folds, parameters=parameters, seed=3)
+    for number, fold in enumerate(folds):
+        trees = rehearsal_trees(found, fold.train, parameters, tried.rounds)
+        assert tried.log_odds[tried.fold == number] == pytest.approx(trees(fold.held_out), abs=1e-5)
+        assert (tried.held_out[tried.fold == number] == fold.held_out).all()
+    p, silent = expit(tried.log_odds), found.silent[tried.held_out]
+    assert tried.log_loss == pytest.approx(-np.mean(silent * np.log(p) + (1 - silent) * np.log(1 - p)))
+    for other in (tried.rounds - 25, tried.rounds + 25):
+        loss = []
+        for fold in folds:
+            p = expit(rehearsal_trees(found, fold.train, parameters, max(other, 1))(fold.held_out))
+            loss.append(-np.log(np.where(found.silent[fold.held_out] == 1, p, 1 - p)))
+        assert np.concatenate(loss).mean() >= tried.log_loss - 1e-9
+
+
+def rehearsal_trees(found: TrainingRows, train: Any, parameters: Any, rounds: int) -> Any:
+    """Train with XGBoost's own loop on the same bins."""
+    import xgboost
+
+    target = found.silent[train]
+    data = xgboost.QuantileDMatrix(found.matrix[train], label=target)
+    settings = {**parameters, "seed": 3, "seed_per_iteration": True, "nthread": 1, "base_score": float(target.mean())}
+    booster = xgboost.train(settings, data, num_boost_round=rounds)
+    return lambda at: booster.predict(xgboost.DMatrix(found.matrix[at]), output_margin=True)
+
+
+def test_tuning_never_ends_worse_and_finds_what_is_plainly_better() -> None:
+    found = rows(n=2_000)
+    folds, _ = held_out_folds(found)
+    poor = PARAMETERS | {"max_depth": 1, "reg_lambda": 1e6}
+    before = rehearse(found, folds, parameters=poor, seed=0).log_loss
+    best = tune(found, folds, parameters=poor, seed=0, seconds=3)
+    assert rehearse(found, folds, parameters=best, seed=0).log_loss < before
+
+
+def distorted(seed: int, *, n: int, level: float = -0.7, slope: float = 1.6) -> tuple[Any, Any]:
+    draw = np.random.default_rng(seed)
+    odds = logit(draw.uniform(0.02, 0.98, n))
+    return odds, (draw.random(n) < expit(level + slope * odds)).astype(float)
+
+
+def test_a_line_is_that_of_maximum_likelihood_once_customers_outweigh_the_prior() -> None:
+    odds, left = distorted(1, n=400_000)
+    level, slope, same, _ = fit_calibration("sigmoid", odds, odds, left).weights
+    peer = LogisticRegression(C=np.inf, tol=1e-10).fit(odds[:, None], left)
+    assert slope == same
+    # the prior weighs 100 against some 30,000 of information: 0.6 too far from it, the slope gives way by 0.002
+    assert level == pytest.approx(peer.intercept_[0], abs=5e-3)
+    assert slope == pytest.approx(peer.coef_[0, 0], abs=5e-3)
+    probability = fit_calibration("beta", odds, odds, left)(odds, odds)
+    features = np.column_stack([np.log(expit(odds)), -np.log(expit(-odds))])
+    beta = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(features, left).predict_proba(features)[:, 1]
+    assert np.abs(probability - beta).max() < 2e-3
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "beta", "blend"])
+def test_few_customers_move_a_line_little(method: Any) -> None:
+    odds, left = distorted(2, n=30)
+    found = fit_calibration(method, odds, -odds, left)
+    assert np.abs(np.array(found.weights[:2]) - [0, 1]).max() < 0.15
+    assert min(found.weights[1:]) >= 0
+
+
+def test_a_blend_takes_from_the_process_what_it_knows() -> None:
+    draw = np.random.default_rng(4)
+    odds, process = draw.normal(size=(2, 100_000))
+    left = (draw.random(100_000) < expit(0.6 * odds + 0.5 * process)).astype(float)
+    level, slope, _, of_process = fit_calibration("blend", odds, process, left).weights
+    assert (level, slope, of_process) == pytest.approx((0.0, 0.6, 0.5), abs=0.03)
+
+
+def test_isotonic_steps_are_scikit_learns() -> None:
+    odds, left = distorted(3, n=2_000)
+    found = fit_calibration("isotonic", odds, odds, left)
+    peer = IsotonicRegression(y_min=1e-4, y_max=1 - 1e-4).fit(odds, left)
+    assert found(odds, odds) == pytest.approx(peer.predict(odds))
+    assert found(np.array([-50.0, 50.0]), np.zeros(2)).tolist() == [peer.y_min, found.steps[-1]]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_calibration_keeps_the_order(method: Any) -> None:
+    odds, left = distorted(6, n=5_000)
+    found = fit_calibration(method, odds, odds, left)
+    grid = np.linspace(-12, 12, 400)
+    probability = found(grid, np.zeros(400))
+    assert (np.diff(probability) >= 0).all()
+    assert ((probability > 0) & (probability < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("level", "slope", "of_process", "chosen"),
+    [(0.0, 1.0, 0.0, {"none"}), (-0.7, 1.6, 0.0, {"sigmoid", "beta"}), (0.0, 0.5, 0.8, {"blend"})],
+)
+def test_the_calibration_is_chosen_by_windows_it_has_not_seen(
+    level: float, slope: float, of_process: float, chosen: set[str]
+) -> None:
+    draw = np.random.default_rng(9)
+    odds, process = draw.normal(size=(2, 6_000))
+    left = (draw.random(6_000) < expit(level + slope * odds + of_process * process)).astype(float)
+    found, losses = choose_calibration(odds, process, left, np.arange(6_000) % 3)
+    assert found.method in chosen
+    assert set(losses) == {"none", "sigmoid", "beta", "blend"}
+    without, losses = choose_calibration(odds, np.full(6_000, np.nan), left, np.zeros(6_000))
+    assert without.method != "blend"
+    assert "blend" not in losses
+
+
+def test_losses_are_those_of_windows_left_out() -> None:
+    odds, left = distorted(7, n=900)
+    window = np.arange(900) % 3
+    _, losses = choose_calibration(odds, odds, left, window)
+    found = []
+    for held in range(3):
+        peer = fit_calibration("sigmoid", odds[window != held], odds[window != held], left[window != held])
+        p = peer(odds[window == held], odds[window == held])
+        found.append(-np.log(np.where(left[window == held] == 1, p, 1 - p)))
+    assert losses["sigmoid"] == pytest.approx(np.concatenate(found).mean())
+
+
+def test_isotonic_steps_are_thought_of_where_there_are_many() -> None:
+    draw = np.random.default_rng(10)
+    odds = draw.normal(size=40_000)
+    left = (draw.random(40_000) < np.where(odds > 0, 0.8, 0.1)).astype(float)
+    found, _ = choose_calibration(odds, np.full(40_000, np.nan), left, np.arange(40_000) % 2)
+    assert found.method == "isotonic"
+    _, losses = choose_calibration(odds[:9_999], odds[:9_999], left[:9_999], np.zeros(9_999))
+    assert "isotonic" not in losses
+
+
+def test_venn_abers_is_isotonic_regression_with_one_customer_more() -> None:
+    draw = np.random.default_rng(12)
+    score = draw.random(120).round(2)
+    left = (draw.random(120) < score).astype(float)
+    lower, upper = fit_venn_abers(score, left)(np.unique(score))
+    for at, s in enumerate(np.unique(score)):
+        for outcome, bound in ((0.0, lower[at]), (1.0, upper[at])):
+            peer = IsotonicRegression().fit(np.append(score, s), np.append(left, outcome))
+            assert bound == pytest.approx(peer.predict([s])[0])
+
+
+def test_one_venn_abers_bound_is_calibrated_whatever_the_scores_are_worth() -> None:
+    """The bound that goes by the outcome to come, upper where it is 1, averages to it (Vovk et al. 2015, theorem 1)."""
+    draw = np.random.default_rng(13)
+    surprise, width = [], []
+    for customers in np.repeat([40, 400], 300):
+        score = draw.random(customers + 20).round(2)
+        left = (draw.random(len(score)) < score**3).astype(float)
+        lower, upper = fit_venn_abers(score[:customers], left[:customers])(score[customers:])
+        assert (lower <= upper).all()
+        surprise.append(left[customers:] - np.where(left[customers:] == 1, upper, lower))
+        width.append((upper - lower).mean())
+    away = np.concatenate(surprise)
+    assert abs(away.mean()) < 3 * away.std() / np.sqrt(len(away))
+    assert np.mean(width[:300]) > 3 * np.mean(width[300:])
+
+
+def test_the_process_is_that_of_the_summary() -> None:
+    log, day = crm_ml.load_sample(), "2017-08-01"
+    early, late = fit_processes(log, [moment("2017-05-01"), moment(day)])
+    summary = rfm_summary(log, as_of=day)
+    fitted = ModifiedBetaGeoModel().fit(summary)
+    assert early is not None
+    assert late is not None
+    assert dict(late.params_) == pytest.approx(dict(fitted.params_), rel=1e-9)
+    assert dict(early.params_) != pytest.approx(dict(fitted.params_), rel=1e-2)
+    history = crm_ml.build_features(log, as_of=day)[list(HISTORY)].to_numpy(np.float32)
+    silent = {days: fitted.probability_no_purchase(summary, days).to_numpy() for days in (30, 90)}
+    assert expit(silence_log_odds(late, history, 0, 30)) == pytest.approx(silent[30], rel=1e-6)
+    assert expit(silence_log_odds(late, history, 30, 90)) == pytest.approx(silent[90] / silent[30], rel=1e-6)
+    own = np.where(np.arange(len(history)) % 2, 30.0, 90.0)
+    each = np.where(np.arange(len(history)) % 2, silent[30], silent[90])
+    assert expit(silence_log_odds(late, history, 0, own)) == pytest.approx(each, rel=1e-6)
+
+
+def test_too_few_purchases_make_no_process() -> None:
+    once = pd.DataFrame({"customer_id": ["a", "b"], "timestamp": ["2024-01-01", "2024-01-02"], "amount": 1.0})
+    assert fit_processes(crm_ml.CustomerLog(once), [moment("2024-02-01")]) == [None]
