@@ -38,7 +38,7 @@ def test_better_means_more_of_some_measures_and_less_of_others(measure: str, sig
     assert said(measure, ("old", *better)).endswith(" beaten by old")
 
 
-@pytest.mark.parametrize(("lower", "upper"), [(-0.1, 0.1), (0.0, 0.2), (-0.2, 0.0), (0.0, 0.0)])
+@pytest.mark.parametrize(("lower", "upper"), [(-0.1, 0.1), (0.0, 0.2), (-0.2, 0.0), (0.0, 0.0), (1e-16, 2e-16)])
 def test_an_interval_that_holds_0_is_a_tie(lower: float, upper: float) -> None:
     assert said("auc", ("old", lower, upper, (lower + upper) / 2)).endswith(" tied with old")
 

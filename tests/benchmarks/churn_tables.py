@@ -33,10 +33,16 @@ def measures_table(summary: pd.DataFrame) -> list[str]:
 
 def leads(compared: pd.DataFrame) -> pd.DataFrame:
     """Return model minus rival from the rivals' differences from the model (`Backtest.compare`)."""
-    turned = compared[["predictor", "measure"]].copy()
-    turned["difference"] = -compared["difference"]
-    turned["lower"], turned["upper"] = -compared["upper"], -compared["lower"]
-    return turned
+    exact = compared[["difference", "lower", "upper"]].round(12)  # lifts that are equal may differ by rounding
+    return pd.DataFrame(
+        {
+            "predictor": compared["predictor"],
+            "measure": compared["measure"],
+            "difference": 0.0 - exact["difference"],
+            "lower": 0.0 - exact["upper"],
+            "upper": 0.0 - exact["lower"],
+        }
+    )
 
 
 def leads_table(found: pd.DataFrame) -> list[str]:
