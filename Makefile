@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks check benchmarks bench-features clean
+.PHONY: help install demo test lint types notebooks check benchmarks bench-features bench-churn clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -47,6 +47,11 @@ bench-features: $(ENVIRONMENT)  ## Print the features' speed beside pandas and D
 	for part in profile nights; do .venv/bin/python tests/benchmarks/feature_$$part.py "$$folder" || exit; done && \
 	.venv/bin/python tests/benchmarks/features.py frames $$shop --folder "$$folder" && \
 	.venv/bin/python tests/benchmarks/features.py scaling
+
+bench-churn: $(ENVIRONMENT)  ## Print the churn model beside its rivals on every log, its training time and memory
+	@export PYTHONPATH=. && \
+	OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/churn.py && \
+	for part in table large; do echo; .venv/bin/python tests/benchmarks/churn_training.py $$part || exit; done
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

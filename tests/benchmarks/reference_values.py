@@ -24,6 +24,7 @@ from holdouts import cdnow
 from numpy.typing import ArrayLike
 from regular_shops import LOG, grocery_rfm
 
+from crm_ml import CustomerLog
 from crm_ml.clv import (
     BetaGeoBetaBinomModel,
     BetaGeoCNBDModel,
@@ -118,7 +119,7 @@ def cdnow_predictions(bg: BetaGeoModel, pareto: ParetoNBDModel) -> Iterator[Clai
 def cdnow_holdout() -> Iterator[Claim]:
     rfm = cdnow_rfm()
     rfm.index = rfm.index.astype(str)
-    panel = build_panel(cdnow("sample"), cutoffs=["1997-10-01"], horizon_days=273, features=[])
+    panel = build_panel(CustomerLog(cdnow("sample")), cutoffs=["1997-10-01"], horizon_days=273, features=[])
     actual = panel.droplevel("cutoff")["purchase_days_ahead"].reindex(rfm.index)
     expected = BetaGeoModel(time_unit="W").fit(rfm).expected_purchases(rfm, 39)
     by_x = pd.DataFrame({"actual": actual, "expected": expected}).groupby(rfm["frequency"].clip(upper=7))
