@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +17,18 @@ from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, first_per, last_per, owner_of, sum_per
+from crm_ml.features.words import counted, duration, number, percent, said, spent, together
 
 __all__ = ["RFM", "PurchaseRegularity", "PurchaseSummary"]
+
+FREQUENCY = Feature(
+    "frequency",
+    "purchase days",
+    "distinct days with a purchase − 1",
+    "≥ 0",
+    theme="frequency",
+    words=lambda repeats, _: f"bought on {counted('day')(repeats + 1)}",
+)
 
 
 @register_builder
@@ -43,23 +55,81 @@ class RFM:
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
         fixed = (
-            Feature("recency_days", "days", "cutoff − last purchase", "> 0", churn=1),
-            Feature("tenure_days", "days", "cutoff − first purchase", "> 0"),
-            Feature("frequency", "purchase days", "distinct days with a purchase − 1", "≥ 0"),
-            Feature("monetary", "currency", "net spend / purchase days", "any"),
-            Feature("spend", "currency", "purchases − returns, all time", "any"),
-            Feature("returned_share", "share", "money returned / money paid", "≥ 0", "nothing paid"),
+            Feature(
+                "recency_days",
+                "days",
+                "cutoff − last purchase",
+                "> 0",
+                churn=1,
+                theme="waiting",
+                words=said("last purchase ", duration, " ago"),
+            ),
+            Feature(
+                "tenure_days",
+                "days",
+                "cutoff − first purchase",
+                "> 0",
+                theme="tenure",
+                words=said("first purchase ", duration, " ago"),
+            ),
+            FREQUENCY,
+            Feature(
+                "monetary",
+                "currency",
+                "net spend / purchase days",
+                "any",
+                theme="money",
+                words=said(spent, " per purchase day"),
+            ),
+            Feature(
+                "spend",
+                "currency",
+                "purchases − returns, all time",
+                "any",
+                theme="money",
+                words=said(spent, " in all"),
+            ),
+            Feature(
+                "returned_share",
+                "share",
+                "money returned / money paid",
+                "≥ 0",
+                "nothing paid",
+                theme="returns",
+                words=said(percent, " of the money paid was returned"),
+            ),
         )
         windows = (
             feature
             for w in self.windows_days
             for feature in (
-                Feature(f"orders_{w}d", "orders", f"orders in the last {w} days", "≥ 0"),
-                Feature(f"spend_{w}d", "currency", f"net spend in the last {w} days", "any"),
+                Feature(
+                    f"orders_{w}d",
+                    "orders",
+                    f"orders in the last {w} days",
+                    "≥ 0",
+                    theme="recent purchases",
+                    words=said(counted("order"), f" in the last {w} days"),
+                ),
+                Feature(
+                    f"spend_{w}d",
+                    "currency",
+                    f"net spend in the last {w} days",
+                    "any",
+                    theme="recent purchases",
+                    words=said(spent, f" in the last {w} days"),
+                ),
             )
         )
         decayed = (
-            Feature(f"orders_decayed_{h}d", "orders", f"Σ over orders of 2^(−days ago / {h})", "> 0")
+            Feature(
+                f"orders_decayed_{h}d",
+                "orders",
+                f"Σ over orders of 2^(−days ago / {h})",
+                "> 0",
+                theme="recent purchases",
+                words=said(counted("order"), f" of late, one of {h} days ago counting half"),
+            )
             for h in self.half_lives_days
         )
         return (*fixed, *windows, *decayed)
@@ -147,10 +217,31 @@ class PurchaseSummary:
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
         return (
-            Feature("frequency", "purchase days", "distinct days with a purchase − 1", "≥ 0"),
-            Feature("recency", "days", "last − first purchase day", "0 … T"),
-            Feature("T", "days", "last day before the cutoff − first purchase day", "≥ 0"),
-            Feature("monetary_value", "currency", "mean net spend of repeat purchase days", "0 without a repeat"),
+            FREQUENCY,
+            Feature(
+                "recency",
+                "days",
+                "last − first purchase day",
+                "0 … T",
+                theme="waiting",
+                words=said("first and last purchase ", duration, " apart"),
+            ),
+            Feature(
+                "T",
+                "days",
+                "last day before the cutoff − first purchase day",
+                "≥ 0",
+                theme="tenure",
+                words=said("first purchase ", duration, " ago"),
+            ),
+            Feature(
+                "monetary_value",
+                "currency",
+                "mean net spend of repeat purchase days",
+                "0 without a repeat",
+                theme="money",
+                words=said(spent, " per repeat purchase day"),
+            ),
         )
 
     def build(self, past: Past) -> dict[str, Float]:
@@ -177,8 +268,26 @@ class PurchaseRegularity:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        return (Feature("sum_log_gaps", "log days", "Σ log(days between purchase days)", "≥ 0, 0 without a repeat"),)
+        return (
+            Feature(
+                "sum_log_gaps",
+                "log days",
+                "Σ log(days between purchase days)",
+                "≥ 0, 0 without a repeat",
+                theme="rhythm",
+                words=_say_log_gaps,
+            ),
+        )
 
     def build(self, past: Past) -> dict[str, Float]:
         """Return one array per feature."""
         return {"sum_log_gaps": sum_per(np.log(past.gaps.days), past.gaps.offsets)}
+
+
+def _say_log_gaps(logs: float, row: Mapping[str, float]) -> str:
+    known = together(row, "frequency")
+    if logs == 0:
+        return "no gap of more than a day between purchases"
+    if known is None or known[0] == 0:
+        return f"logarithms of the days between purchases sum to {number(logs)}"
+    return f"typical gap of {duration(math.exp(logs / known[0]))} between purchases"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import purchase_days
 from crm_ml.features.ragged import Float, Int
+from crm_ml.features.words import counted, duration, number, percent, said, times, together
 
 __all__ = ["IntervalStretch", "population_gap_days"]
 
@@ -55,9 +57,33 @@ class IntervalStretch:
         p = f"{self.prior_gaps:g}"
         usual = f"exp((Σ log gap + {p} log m) / (gaps + {p})), m the population's median latest gap"
         return (
-            Feature("gaps", "gaps", "number of gaps between purchase days", "≥ 0"),
-            Feature("usual_gap_days", "days", usual, "≥ 1", never),
-            Feature("interval_stretch", "ratio", "days since last purchase day / usual gap − 1", "> −1", never, 1),
+            Feature(
+                "gaps",
+                "gaps",
+                "number of gaps between purchase days",
+                "≥ 0",
+                theme="frequency",
+                words=lambda gaps, _: f"bought on {counted('day')(gaps + 1)}",
+            ),
+            Feature(
+                "usual_gap_days",
+                "days",
+                usual,
+                "≥ 1",
+                never,
+                theme="frequency",
+                words=said("usual gap of ", duration, " between purchases"),
+            ),
+            Feature(
+                "interval_stretch",
+                "ratio",
+                "days since last purchase day / usual gap − 1",
+                "> −1",
+                never,
+                1,
+                theme="waiting",
+                words=_say_stretch,
+            ),
             Feature(
                 "last_gaps_stretch",
                 "ratio",
@@ -65,10 +91,33 @@ class IntervalStretch:
                 "b the usual gap of those before",
                 "> −1",
                 never,
+                theme="rhythm",
+                words=lambda stretch, _: f"the last gaps were {times(stretch + 1)} as long as those before",
             ),
-            Feature("gap_trend", "log days per gap", "Σ (i − mean i) log gap i / (Σ (i − mean i)² + 1)", "any"),
-            Feature("gap_spread", "log days", "√(Σ (log gap − mean)² / (gaps + 1))", "≥ 0"),
-            Feature("longer_gaps_share", "share", "(own gaps longer than the open one + ½) / (gaps + 1)", "0 … 1"),
+            Feature(
+                "gap_trend",
+                "log days per gap",
+                "Σ (i − mean i) log gap i / (Σ (i − mean i)² + 1)",
+                "any",
+                theme="rhythm",
+                words=_say_trend,
+            ),
+            Feature(
+                "gap_spread",
+                "log days",
+                "√(Σ (log gap − mean)² / (gaps + 1))",
+                "≥ 0",
+                theme="rhythm",
+                words=lambda spread, _: f"gaps between purchases vary by a factor of {number(math.exp(spread))}",
+            ),
+            Feature(
+                "longer_gaps_share",
+                "share",
+                "(own gaps longer than the open one + ½) / (gaps + 1)",
+                "0 … 1",
+                theme="waiting",
+                words=_say_longer_gaps,
+            ),
         )
 
     def sweep(self, history: History) -> dict[str, Float]:
@@ -128,6 +177,34 @@ def _sweep(
             columns[4, at, customer] = (weighted - (n - 1) / 2 * total) / (n * (n * n - 1.0) / 12 + 1)
             columns[5, at, customer] = np.sqrt(squares / (n + 1))
             columns[6, at, customer] = (longer + 0.5) / (n + 1)
+
+
+def _say_stretch(stretch: float, row: Mapping[str, float]) -> str:
+    known = together(row, "usual_gap_days")
+    usual = duration(known[0]) if known else "gap between purchases"
+    return f"has waited {times(stretch + 1)} the usual {usual}"
+
+
+def _say_trend(trend: float, _: Mapping[str, float]) -> str:
+    change = math.expm1(trend)
+    if abs(change) < 0.005:
+        return "gaps between purchases stay as long as they were"
+    return f"each gap is about {percent(abs(change))} {'longer' if change > 0 else 'shorter'} than the one before"
+
+
+def _say_longer_gaps(share: float, row: Mapping[str, float]) -> str:
+    known = together(row, "gaps")
+    if known is None:
+        return f"about {percent(share)} of the gaps between purchases were longer than the present wait"
+    gaps = round(known[0])
+    longer = round(share * (gaps + 1) - 0.5)
+    if gaps == 0:
+        return "no gap between purchases yet to compare the wait with"
+    if longer == 0:
+        return "has never waited so long between purchases"
+    return (
+        f"{longer} of {counted('gap')(gaps)} between purchases {'was' if longer == 1 else 'were'} longer than this wait"
+    )
 
 
 def population_gap_days(log: CustomerLog, cutoffs: Sequence[int] | Int) -> Float:
