@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -14,19 +14,22 @@ from crm_ml.errors import ModelError, SchemaError
 from crm_ml.features.history import History
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float
-from crm_ml.features.words import Words, number
 
 __all__ = [
     "Builder",
     "Feature",
     "FeatureBuilder",
     "SweepingBuilder",
+    "Words",
     "build",
     "from_spec",
     "interaction_days",
     "register_builder",
     "to_spec",
 ]
+
+Words = Callable[[float, Mapping[str, float]], str]
+"""Says a feature's value, which is not missing, of a customer whose features are given by name, NaN where missing."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Feature:
     missing : what a missing value means, so that it can be said of a customer; "never" if there is none.
     churn : +1 if a larger value can only raise the risk of churn, -1 if it can only lower it, else 0.
     theme : the fact it tells of, with other features that tell of the same; by default its own name.
-    words : how its value is said of a customer, see `crm_ml.features.words`; None says name, number and unit.
+    words : how its value is said of a customer, see `crm_ml.features.builders.words`; None says name, number and unit.
 
     Examples
     --------
@@ -68,9 +71,10 @@ class Feature:
         """Return what the feature says of a customer, whose features are given by name, NaN where missing."""
         value = row[self.name]
         if math.isnan(value):
-            told = self.words is not None and self.missing != "never"
-            return self.missing if told else f"{self.name} is missing: {self.missing}"
-        return f"{self.name} is {number(value)} {self.unit}" if self.words is None else self.words(value, row)
+            if self.missing == "never":
+                return f"{self.name} is missing"
+            return f"{self.name} is missing: {self.missing}" if self.words is None else self.missing
+        return f"{self.name} is {value:.3g} {self.unit}" if self.words is None else self.words(value, row)
 
 
 class FeatureBuilder(Protocol):

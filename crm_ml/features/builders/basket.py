@@ -9,10 +9,10 @@ import numpy as np
 
 from crm_ml.events.clock import days
 from crm_ml.features.builders.order_lines import orders_with, ratio
-from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.builders.words import counted, money, percent, said, times
+from crm_ml.features.feature import Feature, Words, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, last_per, owner_of, sum_per
-from crm_ml.features.words import Words, counted, money, percent, said, times
 
 __all__ = ["Basket", "Discounts"]
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from crm_ml.errors import SchemaError
 from crm_ml.events.clock import days
 from crm_ml.features.builders.order_lines import first_of_moment, line_column, offsets_where, ratio
+from crm_ml.features.builders.words import counted, duration, percent, said, spent
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, Int, count_per, owner_of, sum_per
-from crm_ml.features.words import counted, duration, percent, said, spent
 
 __all__ = ["CategoryRFM"]
 

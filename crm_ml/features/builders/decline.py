@@ -14,11 +14,11 @@ from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY
+from crm_ml.features.builders.words import counted, duration, lately, number, percent, plural, said, together
 from crm_ml.features.decay import NEVER, decayed_since, with_event
-from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.feature import Feature, Words, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.ragged import Float, Int
-from crm_ml.features.words import Words, counted, duration, number, percent, plural, said, together
 
 __all__ = ["InteractionDecline"]
 
@@ -65,7 +65,6 @@ class InteractionDecline:
 
     def _describe_one(self, kind: str) -> tuple[Feature, ...]:
         w, earlier, noun = self.window_days, self.earlier_windows, kind.replace("_", " ")
-        half = f"{self.half_life_days:g}"
         pace = self._say_pace(kind, noun)
         return (
             Feature(f"{kind}_{w}d", "events", f"events in the last {w} days", "≥ 0", theme=noun, words=pace),
@@ -80,10 +79,10 @@ class InteractionDecline:
             Feature(
                 f"{kind}_decayed",
                 "events",
-                f"Σ 2^(−days ago / {half})",
+                f"Σ 2^(−days ago / {self.half_life_days:g})",
                 "≥ 0",
                 theme=noun,
-                words=said(counted(noun), f" of late, one of {half} days ago counting half"),
+                words=lately(noun, self.half_life_days),
             ),
             Feature(
                 f"days_since_{kind}",

@@ -11,10 +11,10 @@ import numpy as np
 
 from crm_ml.errors import SchemaError, missing_column, out_of_range
 from crm_ml.events.clock import days
+from crm_ml.features.builders.words import number, said
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, sum_per
-from crm_ml.features.words import number, said
 
 __all__ = ["EventCount"]
 

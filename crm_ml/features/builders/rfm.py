@@ -12,14 +12,14 @@ import numpy as np
 from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY
+from crm_ml.features.builders.words import counted, duration, lately, number, percent, said, spent, together
 from crm_ml.features.decay import NEVER, decayed_since, with_event
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, first_per, last_per, owner_of, sum_per
-from crm_ml.features.words import counted, duration, number, percent, said, spent, together
 
-__all__ = ["RFM", "PurchaseRegularity", "PurchaseSummary"]
+__all__ = ["FREQUENCY", "RFM", "PurchaseRegularity", "PurchaseSummary"]
 
 FREQUENCY = Feature(
     "frequency",
@@ -128,7 +128,7 @@ class RFM:
                 f"Σ over orders of 2^(−days ago / {h})",
                 "> 0",
                 theme="recent purchases",
-                words=said(counted("order"), f" of late, one of {h} days ago counting half"),
+                words=lately("order", h),
             )
             for h in self.half_lives_days
         )

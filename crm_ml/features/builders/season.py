@@ -10,10 +10,10 @@ import numpy as np
 
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, days
-from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.builders.words import counted, said, spent, times, together
+from crm_ml.features.feature import Feature, Words, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, first_per, sum_per
-from crm_ml.features.words import Words, counted, said, spent, times, together
 
 __all__ = ["Seasonality"]
 

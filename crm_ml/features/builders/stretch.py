@@ -14,11 +14,12 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.rfm import FREQUENCY
+from crm_ml.features.builders.words import counted, duration, number, percent, said, times, together
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import purchase_days
 from crm_ml.features.ragged import Float, Int
-from crm_ml.features.words import counted, duration, number, percent, said, times, together
 
 __all__ = ["IntervalStretch", "population_gap_days"]
 
@@ -63,7 +64,7 @@ class IntervalStretch:
                 "number of gaps between purchase days",
                 "≥ 0",
                 theme="frequency",
-                words=lambda gaps, _: f"bought on {counted('day')(gaps + 1)}",
+                words=FREQUENCY.words,
             ),
             Feature(
                 "usual_gap_days",

@@ -14,11 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from crm_ml.features.feature import Words
+
 __all__ = [
-    "Words",
     "Write",
     "counted",
     "duration",
+    "lately",
     "money",
     "number",
     "percent",
@@ -31,9 +33,6 @@ __all__ = [
 
 Write = Callable[[float], str]
 """Writes a number, which is not missing."""
-
-Words = Callable[[float, Mapping[str, float]], str]
-"""Says a feature's value, which is not missing, of a customer whose features are given by name, NaN where missing."""
 
 LARGEST_WRITTEN_OUT = 1e12
 
@@ -84,6 +83,21 @@ def counted(one: str, many: str = "") -> Write:
 
     several = many or plural(one)
     return write
+
+
+def lately(noun: str, half_life_days: float) -> Words:
+    """Return the words for a decayed count.
+
+    >>> [lately("order", 14)(value, {}) for value in (0.57, 0.0001, 0)]
+    ['0.57 orders of late, one of 14 days ago counting half', 'next to no orders of late', 'no orders so far']
+    """
+
+    def say(value: float, _: Mapping[str, float]) -> str:
+        if number(value) == "0":
+            return f"next to no {plural(noun)} of late" if value else f"no {plural(noun)} so far"
+        return f"{counted(noun)(value)} of late, one of {half_life_days:g} days ago counting half"
+
+    return say
 
 
 def plural(noun: str) -> str:
