@@ -93,7 +93,7 @@ class IntervalStretch:
                 "> −1",
                 never,
                 theme="rhythm",
-                words=lambda stretch, _: f"the last gaps were {times(stretch + 1)} as long as those before",
+                words=_say_last_gaps,
             ),
             Feature(
                 "gap_trend",
@@ -184,6 +184,11 @@ def _say_stretch(stretch: float, row: Mapping[str, float]) -> str:
     known = together(row, "usual_gap_days")
     usual = duration(known[0]) if known else "gap between purchases"
     return f"has waited {times(stretch + 1)} the usual {usual}"
+
+
+def _say_last_gaps(stretch: float, _: Mapping[str, float]) -> str:
+    ratio = f"{times(stretch + 1)} "
+    return f"the last gaps were {'' if ratio == '1 × ' else ratio}as long as those before"
 
 
 def _say_trend(trend: float, _: Mapping[str, float]) -> str:
