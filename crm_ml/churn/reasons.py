@@ -158,9 +158,8 @@ def process_feature(horizon_days: float) -> Feature:
         return f"{FREQUENCY.say(row)}, the last {duration(known[1])} ago: by that alone {likely}"
 
     formula = f"log odds of no purchase in {horizon_days:g} days under the purchase process"
-    return Feature(
-        name, "log odds", formula, "any", "the purchase process knows nothing", theme="past purchases", words=say
-    )
+    unknown = "no past purchase for a purchase process to go by"
+    return Feature(name, "log odds", formula, "any", unknown, theme="past purchases", words=say)
 
 
 def _blocks(n: int) -> Iterator[slice]:
