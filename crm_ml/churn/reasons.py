@@ -66,6 +66,8 @@ def contribution_frame(
 
     Features that tell of one fact share its credit as the trees happen to split on one or the other, so that
     only their sum has a meaning; that is why themes come first. Sums over themes are sums over features.
+    On the sample, the waits of two customers rank alike by any feature of that theme, and so do their recent
+    purchases (Spearman's rank correlation of 0.7 to 0.98).
 
     Parameters
     ----------

@@ -45,9 +45,9 @@ MEAN = "mean"
 NOTHING = "nothing sets this customer apart"
 THICKNESS = 0.9
 ROW_LINES = 1.4
-TICKS = 6
+TICKS = 5
 KEY_LINES = 2
-ROOM = 0.3
+ROOM, LEAST_ROOM = 0.3, 0.15
 SOLID: dict[str, Any] = {"facecolor": PRIMARY, "edgecolor": PRIMARY, "linewidth": 0.6}
 OUTLINED: dict[str, Any] = {"facecolor": PALE, "edgecolor": PRIMARY, "linewidth": 0.6}
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
@@ -118,12 +118,13 @@ class ReasonsDisplay(Display):
         at = _row_places(rows)
         _label_rows(ax, at, rows)
         _draw_bars(ax, at, sizes, ends)
+        average = f"on average: {_as_percent(expit(self.base))}"
         for where, top, bottom, name, line in (
-            (ends[0], 0, at[0], f"on average: {_as_percent(ends[0])}", {"color": MUTED, "linestyle": (0, (1, 2))}),
+            (self.base, 0, at[0], average, {"color": MUTED, "linestyle": (0, (1, 2))}),
             (ends[-1], at[-1], ax.get_ylim()[0], self._name(ends[-1]), {"color": INK}),
         ):
             ax.vlines(where, top, bottom, label=name, linewidth=1.2, zorder=0, **line)
-        room = ROOM * (float(np.ptp(ends)) or 1.0)
+        room = max(ROOM * float(np.ptp(ends)), LEAST_ROOM)
         ax.set_xlim(ends.min() - room, ends.max() + room)
         _mark_in_percent(ax)
         ax.set_xlabel("churn probability before calibration\n(× is on the odds)", loc="right", multialignment="right")
@@ -134,8 +135,8 @@ class ReasonsDisplay(Display):
         return self
 
     def _name(self, margin: float) -> str:
-        told = "" if self.prediction is None else f", {_as_percent(float(logit(self.prediction)))} calibrated"
-        return f"this customer: {_as_percent(margin)}{told}"
+        told = "" if self.prediction is None else f", {_as_percent(self.prediction)} calibrated"
+        return f"this customer: {_as_percent(expit(margin))}{told}"
 
     def _rows(self) -> tuple[list[str], np.ndarray]:
         """Return the words and sizes of the bars, the weaker reasons as one."""
@@ -345,8 +346,9 @@ def _label_rows(ax: Axes, at: np.ndarray, rows: Sequence[str]) -> None:
     ax.set_ylim(_row_lines(rows).sum(), 0)
 
 
-def _as_percent(log_odds: float) -> str:
-    return f"{100 * expit(log_odds):.3g}%"
+def _as_percent(probability: float) -> str:
+    percentage = 100 * probability
+    return f"{percentage:.2g}%" if percentage < 9.95 else f"{percentage:.3g}%"
 
 
 def _mark_in_percent(ax: Axes) -> None:
@@ -358,4 +360,4 @@ def _mark_in_percent(ax: Axes) -> None:
     for place in logit(known):
         if low <= place <= high and (not chosen or place - chosen[-1] >= (high - low) / TICKS):
             chosen.append(float(place))
-    ax.set_xticks(chosen, [_as_percent(place) for place in chosen])
+    ax.set_xticks(chosen, [_as_percent(expit(place)) for place in chosen])

@@ -30,6 +30,52 @@ FREQUENCY = Feature(
     words=lambda repeats, _: f"bought on {counted('day')(repeats + 1)}",
 )
 
+ALL_TIME = (
+    Feature(
+        "recency_days",
+        "days",
+        "cutoff − last purchase",
+        "> 0",
+        churn=1,
+        theme="waiting",
+        words=said("last purchase ", duration, " ago"),
+    ),
+    Feature(
+        "tenure_days",
+        "days",
+        "cutoff − first purchase",
+        "> 0",
+        theme="tenure",
+        words=said("first purchase ", duration, " ago"),
+    ),
+    FREQUENCY,
+    Feature(
+        "monetary",
+        "currency",
+        "net spend / purchase days",
+        "any",
+        theme="money",
+        words=said(spent, " per purchase day"),
+    ),
+    Feature(
+        "spend",
+        "currency",
+        "purchases − returns, all time",
+        "any",
+        theme="money",
+        words=said(spent, " in all"),
+    ),
+    Feature(
+        "returned_share",
+        "share",
+        "money returned / money paid",
+        "≥ 0",
+        "nothing paid",
+        theme="returns",
+        words=said(percent, " of the money paid was returned"),
+    ),
+)
+
 
 @register_builder
 @dataclass(frozen=True)
@@ -54,51 +100,6 @@ class RFM:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        fixed = (
-            Feature(
-                "recency_days",
-                "days",
-                "cutoff − last purchase",
-                "> 0",
-                churn=1,
-                theme="waiting",
-                words=said("last purchase ", duration, " ago"),
-            ),
-            Feature(
-                "tenure_days",
-                "days",
-                "cutoff − first purchase",
-                "> 0",
-                theme="tenure",
-                words=said("first purchase ", duration, " ago"),
-            ),
-            FREQUENCY,
-            Feature(
-                "monetary",
-                "currency",
-                "net spend / purchase days",
-                "any",
-                theme="money",
-                words=said(spent, " per purchase day"),
-            ),
-            Feature(
-                "spend",
-                "currency",
-                "purchases − returns, all time",
-                "any",
-                theme="money",
-                words=said(spent, " in all"),
-            ),
-            Feature(
-                "returned_share",
-                "share",
-                "money returned / money paid",
-                "≥ 0",
-                "nothing paid",
-                theme="returns",
-                words=said(percent, " of the money paid was returned"),
-            ),
-        )
         windows = (
             feature
             for w in self.windows_days
@@ -132,7 +133,7 @@ class RFM:
             )
             for h in self.half_lives_days
         )
-        return (*fixed, *windows, *decayed)
+        return (*ALL_TIME, *windows, *decayed)
 
     def sweep(self, history: History) -> dict[str, Float]:
         """Return one array per feature, by cutoff and customer; missing where a customer has not bought."""

@@ -95,6 +95,11 @@ class IntervalStretch:
                 theme="rhythm",
                 words=_say_last_gaps,
             ),
+            *self._describe_own_gaps(),
+        )
+
+    def _describe_own_gaps(self) -> tuple[Feature, ...]:
+        return (
             Feature(
                 "gap_trend",
                 "log days per gap",
