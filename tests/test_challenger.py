@@ -84,7 +84,7 @@ def test_a_stored_challenger_is_the_same_challenger(model, log, tmp_path):
     features = build_features(log, as_of=AS_OF, features=model.feature_set)
     pd.testing.assert_frame_equal(restored.predict(features), model.predict(features), check_exact=True)
     assert restored.to_files() == model.to_files()
-    with pytest.raises(ModelError, match=r"`booster\.ubj` must be an XGBoost model"):
+    with pytest.raises(ModelError, match=r"A booster must be an XGBoost model"):
         PanelValueModel.from_files(model.to_files() | {"booster.ubj": b"no"})
 
 

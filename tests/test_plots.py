@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import re
 from dataclasses import asdict
 
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from test_clv_plots import DISPLAYS as CLV_DISPLAYS
 from test_clv_plots import labelled
 
+from crm_ml.churn.influence import importance
 from crm_ml.errors import SchemaError
 from crm_ml.evaluation import (
     RetentionCampaign,
@@ -32,9 +34,12 @@ from crm_ml.plots import (
     ConcentrationDisplay,
     FrontierDisplay,
     GainsDisplay,
+    ImportanceDisplay,
     LiftDisplay,
+    PartialDependenceDisplay,
     PlanDisplay,
     ProfitDisplay,
+    ReasonsDisplay,
     SegmentsDisplay,
     TrackingDisplay,
     draw_svg,
@@ -86,6 +91,17 @@ FRONTIER = pd.DataFrame({"budget": [0.0, 1000.0, 2000.0], "expected_gain": [0.0,
 COMPARISON = pd.DataFrame(
     {"expected_gain": [900.0, -150.0], "spend": [1000.0, 990.0]}, index=["plan", "everyone alike"]
 )
+REASONS = pd.DataFrame(
+    {
+        "text": ["bought on 9 days", "has waited 2.4 × the usual 18 days", "1 view in the last 30 days"],
+        "contribution": [-0.5, 1.25, 0.25],
+    },
+    index=["c1"] * 3,
+)
+IMPORTANCE = pd.DataFrame({"importance": [0.6, 0.3, 0.1], "share": [0.6, 0.3, 0.1]}, index=["waiting", "money", "view"])
+DEPENDENCE = pd.DataFrame(
+    {"value": [1.0, 20.0, 50.0], "probability": [0.2, 0.4, 0.6], "lower": [0.1, 0.2, 0.4], "upper": [0.3, 0.6, 0.9]}
+)
 
 DISPLAYS = {
     "gains": lambda: GainsDisplay(CURVES),
@@ -101,6 +117,10 @@ DISPLAYS = {
     "concentration": lambda: ConcentrationDisplay(CONCENTRATION),
     "frontier": lambda: FrontierDisplay(FRONTIER, 1500.0, currency="$"),
     "plan": lambda: PlanDisplay(COMPARISON, currency="$"),
+    "reasons": lambda: ReasonsDisplay(REASONS, base=-1.0, prediction=0.45),
+    "no reasons": lambda: ReasonsDisplay(REASONS.iloc[:0], base=-1.0),
+    "importance": lambda: ImportanceDisplay(IMPORTANCE),
+    "dependence": lambda: PartialDependenceDisplay(DEPENDENCE, "recency_days"),
     **CLV_DISPLAYS,
 }
 
@@ -372,6 +392,118 @@ def test_plan_draws_gains_then_spend_and_labels_losses():
     assert [text.get_text() for text in ax.texts] == ["$900", "−$150", "$1k", "$990"]
 
 
+def test_reasons_lead_from_the_average_to_the_customer_strongest_first():
+    ax = ReasonsDisplay(REASONS, base=-1.0, prediction=0.45).plot().ax_
+    texts = [" ".join(label.get_text().split()) for label in ax.get_yticklabels()]
+    assert texts == ["has waited 2.4 × the usual 18 days", "bought on 9 days", "1 view in the last 30 days"]
+    spans = {bar.get_y(): (bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches}
+    assert [spans[y] for y in sorted(spans)] == [(-1.0, 0.25), (0.25, -0.25), (-0.25, 0.0)]
+    assert [text.get_text() for text in ax.texts] == ["×3.49", "×0.607", "×1.28"]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["on average: 26.9%", "this customer: 50%, 45% calibrated", "raises the risk", "lowers it"]
+    fills = [tuple(bars.patches[0].get_facecolor()) for bars in ax.containers]
+    assert len(set(fills)) == 2
+
+
+def test_weaker_reasons_are_summed_so_that_the_bars_still_end_at_the_customer():
+    many = pd.DataFrame({"text": [f"reason {i}" for i in range(12)], "contribution": np.linspace(1, -0.6, 12)})
+    for top, bars in ((11, 11), (12, 12), (13, 12)):
+        ax = ReasonsDisplay(many, base=0.0, top=top).plot().ax_
+        assert len(ax.patches) == bars
+        assert sum(bar.get_width() for bar in ax.patches) == pytest.approx(many["contribution"].sum())
+        assert (ax.get_yticklabels()[-1].get_text() == "2 weaker reasons") == (top == 11)
+
+
+@pytest.mark.parametrize("base", [-9.0, -0.01, 6.0])
+@pytest.mark.parametrize("scale", [0.001, 1.0, 6.0])
+@pytest.mark.parametrize("words", ["short", "in the last 30 days, 29 in the 90 before and so on " * 3])
+def test_reasons_of_any_size_stay_on_the_page_and_apart(base, scale, words):
+    data = pd.DataFrame({"text": [f"{words} {i}" for i in range(9)], "contribution": scale * np.linspace(1, -0.7, 9)})
+    display = ReasonsDisplay(data, base=base, prediction=0.00277).plot()
+    display.figure_.savefig(io.BytesIO())
+    page, ax = display.figure_.bbox, display.ax_
+    ticks, names = ax.get_xticklabels(), ax.get_yticklabels()
+    for artist in (ax.get_legend(), ax.xaxis.label, *ax.texts, *names):
+        box = artist.get_window_extent()
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+    for text in ax.texts:
+        assert text.get_window_extent().x0 >= ax.get_window_extent().x0 - 2
+    for row in (ticks, names[::-1]):
+        boxes = [label.get_window_extent() for label in row]
+        assert not [1 for one, other in itertools.pairwise(boxes) if one.overlaps(other)]
+    assert len(ticks) >= 2
+
+
+def test_importance_draws_shares_and_sums_the_weaker():
+    ax = ImportanceDisplay(IMPORTANCE).plot().ax_
+    assert [bar.get_width() for bar in ax.patches] == [0.6, 0.3, 0.1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["waiting", "money", "view"]
+    assert [text.get_text() for text in ax.texts] == ["60%", "30%", "10%"]
+    few = ImportanceDisplay(IMPORTANCE, top=2).plot().ax_
+    assert [bar.get_width() for bar in few.patches] == [0.6, 0.4]
+    assert [label.get_text() for label in few.get_yticklabels()] == ["waiting", "2 weaker ones"]
+
+
+def test_dependence_draws_the_mean_and_where_most_customers_are():
+    ax = PartialDependenceDisplay(DEPENDENCE, "recency_days").plot().ax_
+    np.testing.assert_array_equal(labelled(ax, "mean").get_xydata(), DEPENDENCE[["value", "probability"]])
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    for row in DEPENDENCE.to_dict("records"):
+        drawn = corners[corners[:, 0] == row["value"], 1]
+        assert {drawn.min(), drawn.max()} == {row["lower"], row["upper"]}
+    assert ax.get_ylim()[0] == 0
+
+
+class Explained(Rule):
+    """Two features, one theme each; the first counts double."""
+
+    def contributions(self, features, *, by="theme"):
+        found = features[["feature", "other"]] * [2.0, 1.0]
+        found.columns = ["waiting", "money"] if by == "theme" else found.columns
+        return found.assign(base=-1.0, margin=found.sum(axis=1) - 1.0)
+
+    def explain(self, features, *, top=3, lowering=False):
+        assert top is None
+        assert lowering
+        found = self.contributions(features).drop(columns=["base", "margin"]).iloc[0]
+        return pd.DataFrame({"text": found.index, "contribution": found.to_numpy()})
+
+
+SHOP = pd.DataFrame({"feature": RISK["model"], "other": -RISK["recency"]})
+
+
+def test_reasons_of_a_model_are_those_it_gives_for_one_customer():
+    display = ReasonsDisplay.from_estimator(Explained(), SHOP.iloc[[4]], top=5)
+    first, second = SHOP.iloc[4]
+    assert display.data["contribution"].tolist() == [2 * first, second]
+    assert (display.base, display.prediction, display.top) == (-1.0, first, 5)
+    for rows, held in ((SHOP, "300"), (SHOP.iloc[:0], "0")):
+        with pytest.raises(SchemaError, match=f"must hold the row of one customer; it holds {held}"):
+            ReasonsDisplay.from_estimator(Explained(), rows)
+
+
+def test_importance_of_a_model_is_that_of_its_contributions():
+    for by, names in (("theme", ["waiting", "money"]), ("feature", ["feature", "other"])):
+        display = ImportanceDisplay.from_estimator(Explained(), SHOP, by=by)
+        sizes = [2 * SHOP["feature"].mean(), -SHOP["other"].mean()]
+        assert display.data.index.tolist() == names
+        np.testing.assert_allclose(display.data["share"], np.array(sizes) / sum(sizes), rtol=1e-12)
+    drawn = ImportanceDisplay.from_estimator(Explained(), SHOP, rows=10, seed=3).data
+    expected = importance(Explained().contributions, SHOP, rows=10, rng=np.random.default_rng(3))
+    pd.testing.assert_frame_equal(drawn, expected)
+
+
+def test_dependence_of_a_model_is_that_of_its_predictions():
+    display = PartialDependenceDisplay.from_estimator(Explained(), SHOP, "feature", points=7, rows=20, seed=2)
+    assert display.feature == "feature"
+    assert len(display.data) == 7
+    np.testing.assert_allclose(display.data["probability"], display.data["value"], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("make", "column"),
     [
@@ -386,6 +518,9 @@ def test_plan_draws_gains_then_spend_and_labels_losses():
         (lambda: ConcentrationDisplay(CONCENTRATION.drop(columns="value_share")), "value_share"),
         (lambda: FrontierDisplay(FRONTIER.drop(columns="budget"), 1.0), "budget"),
         (lambda: PlanDisplay(COMPARISON.drop(columns="spend")), "spend"),
+        (lambda: ReasonsDisplay(REASONS.drop(columns="text"), base=0.0), "text"),
+        (lambda: ImportanceDisplay(IMPORTANCE.drop(columns="share")), "share"),
+        (lambda: PartialDependenceDisplay(DEPENDENCE.drop(columns="upper"), "recency_days"), "upper"),
     ],
 )
 def test_a_missing_column_is_named(make, column):
@@ -419,6 +554,9 @@ HOSTILE = r'$\frac{$ <script>"x" id="y"'
         CalibrationDisplay(pd.concat([BINS.assign(predictor=name) for name in ("a", HOSTILE)])),
         BacktestDisplay(RESULTS.assign(predictor=HOSTILE), "auc"),
         SegmentsDisplay(SEGMENTS.rename(index={"new": HOSTILE})),
+        ReasonsDisplay(REASONS.assign(text=HOSTILE), base=0.0),
+        ImportanceDisplay(IMPORTANCE.rename(index={"view": HOSTILE})),
+        PartialDependenceDisplay(DEPENDENCE, HOSTILE),
     ],
 )
 def test_names_are_drawn_as_written_not_as_mathematics_or_markup(display):

@@ -1,6 +1,7 @@
 """Who will buy nothing in the days ahead."""
 
 from crm_ml.churn.baselines import LogisticBaseline, PurchaseProcessBaseline
+from crm_ml.churn.influence import importance, partial_dependence
 from crm_ml.churn.model import ChurnModel
 from crm_ml.churn.trigger.replay import AlarmReplay, compare_alarms, replay_alarms
 from crm_ml.churn.trigger.retention import RetentionTrigger
@@ -19,6 +20,8 @@ __all__ = [
     "all_of",
     "any_of",
     "compare_alarms",
+    "importance",
+    "partial_dependence",
     "replay_alarms",
     "rule_from_toml",
     "rule_to_toml",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ import pandas as pd
 
 from crm_ml.churn.calibration import METHODS, Method
 from crm_ml.churn.horizons import Horizons
-from crm_ml.churn.process import HISTORY, PROCESS_LOG_ODDS, Process, silence_log_odds
+from crm_ml.churn.process import HISTORY, Process, process_feature, silence_log_odds
+from crm_ml.churn.reasons import contribution_frame, reasons
 from crm_ml.churn.training.panel import TrainingPanel
 from crm_ml.churn.training.rehearsal import TrainingRows
 from crm_ml.churn.training.window import Silence, WindowModel, fit_window
@@ -21,6 +22,7 @@ from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment, stamp
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.horizon import PersonalHorizon
+from crm_ml.features.feature import Feature
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
 from crm_ml.features.panels.panel import build_features
 from crm_ml.features.trees import feature_matrix, trees_bytes, trees_from_bytes
@@ -166,6 +168,44 @@ class ChurnModel:
         found = self.predict(build_features(log, as_of=as_of, features=self.feature_set))
         return found["churn_probability" if place == 0 else f"churn_probability_{horizon_days:g}d"]
 
+    def explain(self, features: pd.DataFrame, *, top: int | None = 3, lowering: bool = False) -> pd.DataFrame:
+        """Return why each customer is at risk in the first horizon, strongest reasons first, in words.
+
+        Contributions are the exact Shapley values of the trees, before calibration; see
+        `crm_ml.churn.reasons` for what they cost. One reason is given for each theme, such as waiting or carts.
+
+        Parameters
+        ----------
+        features : as for `predict`, of the customers one asks about.
+        top : reasons per customer at most; None means all.
+        lowering : whether what lowers the risk is told too.
+
+        Returns
+        -------
+        DataFrame
+            Indexed like `features`, a row per reason: ``rank``, ``theme``, ``feature`` (whose words are used),
+            ``contribution`` (of the theme, log odds), ``value`` (of the feature) and ``text``.
+
+        Raises
+        ------
+        NotFittedError, SchemaError
+            The model is not fitted, a column is missing or not numeric, or `top` is below 1.
+        """
+        booster = self._fitted()[0].booster
+        matrix = self._matrix(features, 0)
+        return reasons(booster, matrix, self._documented, index=features.index, top=top, lowering=lowering)
+
+    def contributions(self, features: pd.DataFrame, *, by: Literal["theme", "feature"] = "theme") -> pd.DataFrame:
+        """Return what each theme or feature adds to the log odds of churn in the first horizon, before calibration.
+
+        Returns
+        -------
+        DataFrame
+            Indexed like `features`; a column per theme or feature, then ``base`` and their sum ``margin``.
+        """
+        booster = self._fitted()[0].booster
+        return contribution_frame(booster, self._matrix(features, 0), self._documented, index=features.index, by=by)
+
     @property
     def design(self) -> TrainingDesign:
         """The cutoffs the model learns from."""
@@ -191,17 +231,20 @@ class ChurnModel:
         return Horizons.of(self.horizon_days)
 
     def _fit_window(self, rows: TrainingRows) -> WindowModel:
-        directions = [feature.churn for feature in self._feature_set.documented]
-        if self._process is not None:
-            directions.append(PROCESS_LOG_ODDS.churn)
         return fit_window(
             rows,
-            directions=directions,
+            directions=[feature.churn for feature in self._documented],
             calibration=self.calibration,
             process_column=self._process is not None,
             tuning_seconds=self.tuning_seconds,
             seed=self.seed,
         )
+
+    @property
+    def _documented(self) -> tuple[Feature, ...]:
+        """The documentation of each column that the trees see."""
+        process = () if self._process is None else (process_feature(Horizons.of(self.horizon_days).ends[0]),)
+        return (*self._feature_set.documented, *process)
 
     def _fitted(self) -> list[WindowModel]:
         if not hasattr(self, "windows_"):

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from crm_ml.clv import ModifiedBetaGeoModel
 from crm_ml.clv.processes import bg_nbd
 from crm_ml.errors import CrmError
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.rfm import FREQUENCY
+from crm_ml.features.builders.words import duration, percent, together
 from crm_ml.features.feature import Feature
 from crm_ml.features.panels.sweep import Sweep
 from crm_ml.features.ragged import Float
 
-__all__ = ["HISTORY", "PROCESS_LOG_ODDS", "Process", "fit_processes", "silence_log_odds"]
+__all__ = ["HISTORY", "Process", "fit_processes", "process_feature", "silence_log_odds"]
 
 HISTORY = ("frequency", "recency_days", "tenure_days")
 """The features of `crm_ml.features.RFM` that a purchase process looks at."""
-
-PROCESS_LOG_ODDS = Feature(
-    "process_log_odds",
-    "log odds",
-    "log odds of no purchase in the window under MBG/NBD, fitted on everyone's purchases before the cutoff",
-    "any",
-    churn=1,
-)
 
 Process = ModifiedBetaGeoModel
 
@@ -67,6 +61,27 @@ def silence_log_odds(process: Process, history: npt.NDArray[Any], begin_days: fl
         silent = silent / bg_nbd.probability_no_purchase(begin_days, x, t_x, T, modified=True, **fitted)
     odds: Float = logit(np.clip(silent, SURE, 1 - SURE))
     return odds
+
+
+def process_feature(horizon_days: float) -> Feature:
+    """Return the documentation of the purchase process's log odds of no purchase in the horizon.
+
+    >>> told = process_feature(30).say({"process_log_odds": 0.62, "frequency": 3, "recency_days": 43.2})
+    >>> told
+    'bought on 4 days, the last 43 days ago: by that alone 35% likely to buy within 30 days'
+    """
+
+    def say(log_odds: float, row: Mapping[str, float]) -> str:
+        ahead = duration(row.get("personal_horizon_days", horizon_days))
+        likely = f"{percent(float(expit(-log_odds)))} likely to buy within {ahead}"
+        known = together(row, FREQUENCY.name, "recency_days")
+        if known is None:
+            return f"by past purchases alone {likely}"
+        return f"{FREQUENCY.say(row)}, the last {duration(known[1])} ago: by that alone {likely}"
+
+    formula = "log odds of no purchase in the horizon under MBG/NBD, fitted on all purchases before the cutoff"
+    unknown = "too few purchases before the cutoff to fit it"
+    return Feature("process_log_odds", "log odds", formula, "any", unknown, 1, theme="past purchases", words=say)
 
 
 def _fitted(history: npt.NDArray[Any]) -> Process | None:

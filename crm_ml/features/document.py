@@ -18,8 +18,9 @@ _HEAD = """# Features
 Made by `python -m crm_ml.features.document` from the builders themselves, for a shop with one event type, `view`, and
 one category, `toys`; every other type or category has the same columns under its own name. Everything is as of a
 cutoff and from events before it; customers are those with a purchase before it. `crm_ml.features.catalogue(features,
-log)` gives this table for any log and any builders. The last column is the direction in which a larger value can only
-move the risk of churn, which the churn model holds its trees to."""
+log)` gives this table for any log and any builders. Churn is the direction in which a larger value can only
+move the risk of churn, which the churn model holds its trees to; features of one theme tell of one fact, and their
+shares in a reason are summed."""
 
 
 def document() -> str:
@@ -43,8 +44,8 @@ def document() -> str:
 
 def _table(features: Iterable[Feature]) -> str:
     directions = {1: "up", -1: "down", 0: ""}
-    rows = [("feature", "unit", "formula", "range", "missing means", "churn"), ("---",) * 6]
-    rows += [(f"`{f.name}`", f.unit, f.formula, f.range, f.missing, directions[f.churn]) for f in features]
+    rows = [("feature", "unit", "formula", "range", "missing means", "churn", "theme"), ("---",) * 7]
+    rows += [(f"`{f.name}`", f.unit, f.formula, f.range, f.missing, directions[f.churn], f.theme) for f in features]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

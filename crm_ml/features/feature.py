@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -19,12 +20,16 @@ __all__ = [
     "Feature",
     "FeatureBuilder",
     "SweepingBuilder",
+    "Words",
     "build",
     "from_spec",
     "interaction_days",
     "register_builder",
     "to_spec",
 ]
+
+Words = Callable[[float, Mapping[str, float]], str]
+"""Says a feature's value, which is not missing, of a customer whose features are given by name, NaN where missing."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,16 @@ class Feature:
     unit : unit of the number.
     formula : how it is computed, in words.
     range : where it lies.
-    missing : what a missing value means; "never" if there is none.
+    missing : what a missing value means, so that it can be said of a customer; "never" if there is none.
     churn : +1 if a larger value can only raise the risk of churn, -1 if it can only lower it, else 0.
+    theme : the fact it tells of, with other features that tell of the same; by default its own name.
+    words : how its value is said of a customer, see `crm_ml.features.builders.words`; None says name, number and unit.
+
+    Examples
+    --------
+    >>> weekend = Feature("weekend_share", "of the orders", "orders on weekends / orders", "0 … 1", "no orders")
+    >>> weekend.say({"weekend_share": 0.3}), weekend.say({"weekend_share": math.nan})
+    ('weekend_share is 0.3 of the orders', 'weekend_share is missing: no orders')
     """
 
     name: str
@@ -47,6 +60,21 @@ class Feature:
     range: str
     missing: str = "never"
     churn: Literal[-1, 0, 1] = 0
+    theme: str = ""
+    words: Words | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.theme:
+            object.__setattr__(self, "theme", self.name)
+
+    def say(self, row: Mapping[str, float]) -> str:
+        """Return what the feature says of a customer, whose features are given by name, NaN where missing."""
+        value = row[self.name]
+        if math.isnan(value):
+            if self.missing == "never":
+                return f"{self.name} is missing"
+            return f"{self.name} is missing: {self.missing}" if self.words is None else self.missing
+        return f"{self.name} is {value:.3g} {self.unit}" if self.words is None else self.words(value, row)
 
 
 class FeatureBuilder(Protocol):

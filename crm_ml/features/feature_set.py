@@ -150,8 +150,8 @@ def catalogue(features: Features, log: CustomerLog, *, as_of: Moment | None = No
     Returns
     -------
     DataFrame
-        Indexed by name: unit, formula, range, missing (what a missing value means) and churn, the direction
-        in which a larger value can only move the risk of churn, if any.
+        Indexed by name: unit, formula, range, missing (what a missing value means), churn, the direction
+        in which a larger value can only move the risk of churn, if any, and theme, the fact it tells of.
 
     Examples
     --------
@@ -160,7 +160,10 @@ def catalogue(features: Features, log: CustomerLog, *, as_of: Moment | None = No
     ['days', 'cutoff − last purchase', 'never']
     """
     settled = FeatureSet.settle(features, log, first_cutoff=log.end if as_of is None else as_of)
-    return pd.DataFrame([dataclasses.asdict(feature) for feature in settled.documented]).set_index("name")
+    columns = [item.name for item in dataclasses.fields(Feature) if item.name != "words"]
+    return pd.DataFrame(
+        [[getattr(f, name) for name in columns] for f in settled.documented], columns=columns
+    ).set_index("name")
 
 
 def _resolve(

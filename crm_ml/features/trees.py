@@ -16,6 +16,7 @@ from crm_ml.features.ragged import Float
 
 __all__ = [
     "SHALLOW",
+    "Matrix",
     "feature_matrix",
     "growing_trees",
     "train_trees",

@@ -1,6 +1,8 @@
-"""Displays: finished frames in, Axes out; nothing is computed here, `from_predictions` asks `evaluation`."""
+"""Displays: finished frames in, Axes out; nothing is computed here.
 
-from crm_ml.plots.decision import FrontierDisplay, PlanDisplay
+`from_predictions` asks `evaluation`, `from_estimator` the model.
+"""
+
 from crm_ml.plots.display import Display, draw_svg
 from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay
 from crm_ml.plots.purchase_process import (
@@ -11,8 +13,9 @@ from crm_ml.plots.purchase_process import (
     MatrixDisplay,
 )
 from crm_ml.plots.purchases import TrackingDisplay
+from crm_ml.plots.reasons import ImportanceDisplay, PartialDependenceDisplay, ReasonsDisplay
 from crm_ml.plots.targeting import GainsDisplay, LiftDisplay, ProfitDisplay
-from crm_ml.plots.value import ConcentrationDisplay, SegmentsDisplay
+from crm_ml.plots.value import ConcentrationDisplay, FrontierDisplay, PlanDisplay, SegmentsDisplay
 
 __all__ = [
     "AliveHistoryDisplay",
@@ -25,10 +28,13 @@ __all__ = [
     "FrontierDisplay",
     "GainsDisplay",
     "HoldoutDisplay",
+    "ImportanceDisplay",
     "LiftDisplay",
     "MatrixDisplay",
+    "PartialDependenceDisplay",
     "PlanDisplay",
     "ProfitDisplay",
+    "ReasonsDisplay",
     "SegmentsDisplay",
     "TrackingDisplay",
     "draw_svg",

@@ -9,7 +9,8 @@ import numpy as np
 
 from crm_ml.events.clock import days
 from crm_ml.features.builders.order_lines import orders_with, ratio
-from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.builders.words import counted, money, percent, said, times
+from crm_ml.features.feature import Feature, Words, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, last_per, owner_of, sum_per
 
@@ -39,19 +40,38 @@ class Basket:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        w, never = self.window_days, "no order with a quantity"
+        w, never, lately = self.window_days, "no order with a quantity", f"in the last {self.window_days} days"
+
+        def feature(name: str, unit: str, formula: str, where: str, missing: str, words: Words) -> Feature:
+            return Feature(name, unit, formula, where, missing, theme="basket", words=words)
+
         return (
-            Feature("items_per_order", "items", "items / orders", "≥ 0", never),
-            Feature("lines_per_order", "lines", "lines / orders", "≥ 1", never),
-            Feature("value_per_item", "currency", "Σ amount / items", "≥ 0", "no items"),
-            Feature(f"items_per_order_{w}d", "items", f"items / orders, last {w} days", "≥ 0", f"{never} in it"),
-            Feature(f"value_per_item_{w}d", "currency", f"Σ amount / items, last {w} days", "≥ 0", "no items in it"),
-            Feature(
+            feature("items_per_order", "items", "items / orders", "≥ 0", never, said(counted("item"), " per order")),
+            feature("lines_per_order", "lines", "lines / orders", "≥ 1", never, said(counted("line"), " per order")),
+            feature("value_per_item", "currency", "Σ amount / items", "≥ 0", "no items", said(money, " per item")),
+            feature(
+                f"items_per_order_{w}d",
+                "items",
+                f"items / orders, last {w} days",
+                "≥ 0",
+                f"{never} {lately}",
+                said(counted("item"), f" per order {lately}"),
+            ),
+            feature(
+                f"value_per_item_{w}d",
+                "currency",
+                f"Σ amount / items, last {w} days",
+                "≥ 0",
+                f"no items {lately}",
+                said(money, f" per item {lately}"),
+            ),
+            feature(
                 "last_order_items_ratio",
                 "ratio",
                 "items of the last order / mean items of the orders before it",
                 "≥ 0",
                 "no items before the last order",
+                said("the last order held ", times, " the items of those before"),
             ),
         )
 
@@ -105,13 +125,46 @@ class Discounts:
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
         w, share, never = self.window_days, "Σ discount / Σ list price", "no order with a discount given"
-        orders, unpriced = "orders with a discount above 0 / orders", "Σ list price is 0"
+        orders, unpriced = "orders with a discount above 0 / orders", "nothing bought at a list price above 0"
+        lately = f"in the last {w} days"
+
+        def feature(name: str, unit: str, formula: str, where: str, missing: str, words: Words) -> Feature:
+            return Feature(name, unit, formula, where, missing, theme="discounts", words=words)
+
         return (
-            Feature("discount_share", "share", share, "0 … 1", unpriced),
-            Feature(f"discount_share_{w}d", "share", f"{share}, last {w} days", "0 … 1", f"{unpriced} in it"),
-            Feature("discounted_orders_share", "share", orders, "0 … 1", never),
-            Feature(f"discounted_orders_share_{w}d", "share", f"{orders}, last {w} days", "0 … 1", f"{never} in it"),
-            Feature("last_order_discounted", "1 or 0", "last order had a discount above 0", "0 or 1", never),
+            feature("discount_share", "share", share, "0 … 1", unpriced, said(percent, " off list prices")),
+            feature(
+                f"discount_share_{w}d",
+                "share",
+                f"{share}, last {w} days",
+                "0 … 1",
+                f"{unpriced} {lately}",
+                said(percent, f" off list prices {lately}"),
+            ),
+            feature(
+                "discounted_orders_share",
+                "share",
+                orders,
+                "0 … 1",
+                never,
+                said(percent, " of the orders with a discount"),
+            ),
+            feature(
+                f"discounted_orders_share_{w}d",
+                "share",
+                f"{orders}, last {w} days",
+                "0 … 1",
+                f"{never} {lately}",
+                said(percent, f" of the orders {lately} with a discount"),
+            ),
+            feature(
+                "last_order_discounted",
+                "1 or 0",
+                "last order had a discount above 0",
+                "0 or 1",
+                never,
+                lambda reduced, _: f"last order {'with' if reduced else 'without'} a discount",
+            ),
         )
 
     def build(self, past: Past) -> dict[str, Float]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from crm_ml.errors import SchemaError
 from crm_ml.events.clock import days
 from crm_ml.features.builders.order_lines import first_of_moment, line_column, offsets_where, ratio
+from crm_ml.features.builders.words import counted, duration, percent, said, spent
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, Int, count_per, owner_of, sum_per
@@ -47,33 +48,82 @@ class CategoryRFM:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        nothing = "nothing paid in any category"
-        overall = (
-            Feature("categories", "categories", "distinct categories bought", "≥ 0"),
+        bought = counted("category")
+        return (
+            Feature(
+                "categories",
+                "categories",
+                "distinct categories bought",
+                "≥ 0",
+                theme="categories",
+                words=said("bought in ", bought),
+            ),
             *(
-                Feature(f"categories_{w}d", "categories", f"distinct categories bought in the last {w} days", "≥ 0")
+                Feature(
+                    f"categories_{w}d",
+                    "categories",
+                    f"distinct categories bought in the last {w} days",
+                    "≥ 0",
+                    theme="categories",
+                    words=said("bought in ", bought, f" in the last {w} days"),
+                )
                 for w in self.windows_days
             ),
             Feature(
-                "favourite_category_share", "share", "largest money paid in one category / in all", "0 … 1", nothing
+                "favourite_category_share",
+                "share",
+                "largest money paid in one category / in all",
+                "0 … 1",
+                "nothing paid in any category",
+                theme="categories",
+                words=said(percent, " of the money paid went to one category"),
             ),
+            *(feature for name in self.categories or () for feature in self._describe_one(name)),
         )
-        return (*overall, *(feature for name in self.categories or () for feature in self._describe_one(name)))
 
     def _describe_one(self, name: str) -> tuple[Feature, ...]:
-        bought, paid = f"cutoff − last purchase in {name}", f"money paid in {name} / in all categories"
-        windows = (
-            feature
-            for w in self.windows_days
-            for feature in (
-                Feature(f"category_{name}_orders_{w}d", "orders", f"orders with {name} in the last {w} days", "≥ 0"),
-                Feature(f"category_{name}_spend_{w}d", "currency", f"net spend on {name} in the last {w} days", "any"),
-            )
-        )
+        theme = f"category {name}"
         return (
-            Feature(f"category_{name}_recency_days", "days", bought, "> 0", "never bought in it"),
-            Feature(f"category_{name}_share", "share", paid, "0 … 1", "nothing paid in any category"),
-            *windows,
+            Feature(
+                f"category_{name}_recency_days",
+                "days",
+                f"cutoff − last purchase in {name}",
+                "> 0",
+                f"never bought in {name}",
+                theme=theme,
+                words=said(f"last purchase in {name} ", duration, " ago"),
+            ),
+            Feature(
+                f"category_{name}_share",
+                "share",
+                f"money paid in {name} / in all categories",
+                "0 … 1",
+                "nothing paid in any category",
+                theme=theme,
+                words=said(percent, f" of the money paid went to {name}"),
+            ),
+            *(
+                feature
+                for w in self.windows_days
+                for feature in (
+                    Feature(
+                        f"category_{name}_orders_{w}d",
+                        "orders",
+                        f"orders with {name} in the last {w} days",
+                        "≥ 0",
+                        theme=theme,
+                        words=said(counted("order"), f" with {name} in the last {w} days"),
+                    ),
+                    Feature(
+                        f"category_{name}_spend_{w}d",
+                        "currency",
+                        f"net spend on {name} in the last {w} days",
+                        "any",
+                        theme=theme,
+                        words=said(spent, f" on {name} in the last {w} days"),
+                    ),
+                )
+            ),
         )
 
     def build(self, past: Past) -> dict[str, Float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,8 +14,9 @@ from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY
+from crm_ml.features.builders.words import counted, duration, lately, number, percent, plural, said, together
 from crm_ml.features.decay import NEVER, decayed_since, with_event
-from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.feature import Feature, Words, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.ragged import Float, Int
 
@@ -61,22 +64,56 @@ class InteractionDecline:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        w, earlier = self.window_days, self.earlier_windows
-        return tuple(
-            feature
-            for kind in self.event_types or ()
-            for feature in (
-                Feature(f"{kind}_{w}d", "events", f"events in the last {w} days", "≥ 0"),
-                Feature(
-                    f"{kind}_decline",
-                    "ratio",
-                    f"events in the last {w} days / ((events in the {w * earlier} before + 1) / {earlier + 1}) − 1",
-                    "≥ −1",
-                ),
-                Feature(f"{kind}_decayed", "events", f"Σ 2^(−days ago / {self.half_life_days:g})", "≥ 0"),
-                Feature(f"days_since_{kind}", "days", "cutoff − last event", "> 0", "never had one"),
-            )
+        return tuple(feature for kind in self.event_types or () for feature in self._describe_one(kind))
+
+    def _describe_one(self, kind: str) -> tuple[Feature, ...]:
+        w, earlier, noun = self.window_days, self.earlier_windows, kind.replace("_", " ")
+        pace = self._say_pace(kind, noun)
+        return (
+            Feature(f"{kind}_{w}d", "events", f"events in the last {w} days", "≥ 0", theme=noun, words=pace),
+            Feature(
+                f"{kind}_decline",
+                "ratio",
+                f"events in the last {w} days / ((events in the {w * earlier} before + 1) / {earlier + 1}) − 1",
+                "≥ −1",
+                theme=noun,
+                words=pace,
+            ),
+            Feature(
+                f"{kind}_decayed",
+                "events",
+                f"Σ 2^(−days ago / {self.half_life_days:g})",
+                "≥ 0",
+                theme=noun,
+                words=lately(noun, self.half_life_days),
+            ),
+            Feature(
+                f"days_since_{kind}",
+                "days",
+                "cutoff − last event",
+                "> 0",
+                f"no {noun} ever",
+                theme=noun,
+                words=said(f"last {noun} ", duration, " ago"),
+            ),
         )
+
+    def _say_pace(self, kind: str, noun: str) -> Words:
+        """Return the words for the recent window beside the earlier ones, whose count the decline gives back."""
+        w, earlier = self.window_days, self.earlier_windows
+
+        def say(value: float, row: Mapping[str, float]) -> str:
+            recent, decline = (row.get(name, math.nan) for name in (f"{kind}_{w}d", f"{kind}_decline"))
+            if math.isnan(recent):
+                return f"{percent(abs(value))} {'fewer' if value < 0 else 'more'} {plural(noun)} than usual"
+            told = f"{counted(noun)(recent)} in the last {w} days"
+            if recent > 0 and decline > -1:
+                before = round(recent / (decline + 1) * (earlier + 1) - 1)
+                return f"{told}, {number(before)} in the {w * earlier} before"
+            known = together(row, f"days_since_{kind}")
+            return f"{told}, the last {duration(known[0])} ago" if recent == 0 and known else told
+
+        return say
 
     def sweep(self, history: History) -> dict[str, Float]:
         """Return one array per feature, by cutoff and customer, for every event type."""

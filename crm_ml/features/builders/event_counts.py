@@ -11,6 +11,7 @@ import numpy as np
 
 from crm_ml.errors import SchemaError, missing_column, out_of_range
 from crm_ml.events.clock import days
+from crm_ml.features.builders.words import number, said
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, sum_per
@@ -76,7 +77,8 @@ class EventCount:
         unit = "weighted value" if self.by_value else "weighted events"
         signed = self.by_value or min(self.weights.values()) < 0
         formula = f"Σ over the last {self.window_days:g} days of {terms}{by_value}{decay}"
-        return (Feature(self.name, unit, formula, "any" if signed else "≥ 0"),)
+        words = said(f"{self.name.replace('_', ' ')} of ", number, f" in the last {self.window_days:g} days")
+        return (Feature(self.name, unit, formula, "any" if signed else "≥ 0", words=words),)
 
     def build(self, past: Past) -> dict[str, Float]:
         """Return the feature.

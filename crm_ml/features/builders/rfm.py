@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,13 +12,69 @@ import numpy as np
 from crm_ml.compiled import compiled
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY
+from crm_ml.features.builders.words import counted, duration, lately, number, percent, said, spent, together
 from crm_ml.features.decay import NEVER, decayed_since, with_event
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, first_per, last_per, owner_of, sum_per
 
-__all__ = ["RFM", "PurchaseRegularity", "PurchaseSummary"]
+__all__ = ["FREQUENCY", "RFM", "PurchaseRegularity", "PurchaseSummary"]
+
+FREQUENCY = Feature(
+    "frequency",
+    "purchase days",
+    "distinct days with a purchase − 1",
+    "≥ 0",
+    theme="frequency",
+    words=lambda repeats, _: f"bought on {counted('day')(repeats + 1)}",
+)
+
+ALL_TIME = (
+    Feature(
+        "recency_days",
+        "days",
+        "cutoff − last purchase",
+        "> 0",
+        churn=1,
+        theme="waiting",
+        words=said("last purchase ", duration, " ago"),
+    ),
+    Feature(
+        "tenure_days",
+        "days",
+        "cutoff − first purchase",
+        "> 0",
+        theme="tenure",
+        words=said("first purchase ", duration, " ago"),
+    ),
+    FREQUENCY,
+    Feature(
+        "monetary",
+        "currency",
+        "net spend / purchase days",
+        "any",
+        theme="money",
+        words=said(spent, " per purchase day"),
+    ),
+    Feature(
+        "spend",
+        "currency",
+        "purchases − returns, all time",
+        "any",
+        theme="money",
+        words=said(spent, " in all"),
+    ),
+    Feature(
+        "returned_share",
+        "share",
+        "money returned / money paid",
+        "≥ 0",
+        "nothing paid",
+        theme="returns",
+        words=said(percent, " of the money paid was returned"),
+    ),
+)
 
 
 @register_builder
@@ -42,27 +100,40 @@ class RFM:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        fixed = (
-            Feature("recency_days", "days", "cutoff − last purchase", "> 0", churn=1),
-            Feature("tenure_days", "days", "cutoff − first purchase", "> 0"),
-            Feature("frequency", "purchase days", "distinct days with a purchase − 1", "≥ 0"),
-            Feature("monetary", "currency", "net spend / purchase days", "any"),
-            Feature("spend", "currency", "purchases − returns, all time", "any"),
-            Feature("returned_share", "share", "money returned / money paid", "≥ 0", "nothing paid"),
-        )
         windows = (
             feature
             for w in self.windows_days
             for feature in (
-                Feature(f"orders_{w}d", "orders", f"orders in the last {w} days", "≥ 0"),
-                Feature(f"spend_{w}d", "currency", f"net spend in the last {w} days", "any"),
+                Feature(
+                    f"orders_{w}d",
+                    "orders",
+                    f"orders in the last {w} days",
+                    "≥ 0",
+                    theme="recent purchases",
+                    words=said(counted("order"), f" in the last {w} days"),
+                ),
+                Feature(
+                    f"spend_{w}d",
+                    "currency",
+                    f"net spend in the last {w} days",
+                    "any",
+                    theme="recent purchases",
+                    words=said(spent, f" in the last {w} days"),
+                ),
             )
         )
         decayed = (
-            Feature(f"orders_decayed_{h}d", "orders", f"Σ over orders of 2^(−days ago / {h})", "> 0")
+            Feature(
+                f"orders_decayed_{h}d",
+                "orders",
+                f"Σ over orders of 2^(−days ago / {h})",
+                "> 0",
+                theme="recent purchases",
+                words=lately("order", h),
+            )
             for h in self.half_lives_days
         )
-        return (*fixed, *windows, *decayed)
+        return (*ALL_TIME, *windows, *decayed)
 
     def sweep(self, history: History) -> dict[str, Float]:
         """Return one array per feature, by cutoff and customer; missing where a customer has not bought."""
@@ -147,10 +218,31 @@ class PurchaseSummary:
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
         return (
-            Feature("frequency", "purchase days", "distinct days with a purchase − 1", "≥ 0"),
-            Feature("recency", "days", "last − first purchase day", "0 … T"),
-            Feature("T", "days", "last day before the cutoff − first purchase day", "≥ 0"),
-            Feature("monetary_value", "currency", "mean net spend of repeat purchase days", "0 without a repeat"),
+            FREQUENCY,
+            Feature(
+                "recency",
+                "days",
+                "last − first purchase day",
+                "0 … T",
+                theme="waiting",
+                words=said("first and last purchase ", duration, " apart"),
+            ),
+            Feature(
+                "T",
+                "days",
+                "last day before the cutoff − first purchase day",
+                "≥ 0",
+                theme="tenure",
+                words=said("first purchase ", duration, " ago"),
+            ),
+            Feature(
+                "monetary_value",
+                "currency",
+                "mean net spend of repeat purchase days",
+                "0 without a repeat",
+                theme="money",
+                words=said(spent, " per repeat purchase day"),
+            ),
         )
 
     def build(self, past: Past) -> dict[str, Float]:
@@ -177,8 +269,26 @@ class PurchaseRegularity:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
-        return (Feature("sum_log_gaps", "log days", "Σ log(days between purchase days)", "≥ 0, 0 without a repeat"),)
+        return (
+            Feature(
+                "sum_log_gaps",
+                "log days",
+                "Σ log(days between purchase days)",
+                "≥ 0, 0 without a repeat",
+                theme="rhythm",
+                words=_say_log_gaps,
+            ),
+        )
 
     def build(self, past: Past) -> dict[str, Float]:
         """Return one array per feature."""
         return {"sum_log_gaps": sum_per(np.log(past.gaps.days), past.gaps.offsets)}
+
+
+def _say_log_gaps(logs: float, row: Mapping[str, float]) -> str:
+    known = together(row, "frequency")
+    if logs == 0:
+        return "no gap of more than a day between purchases"
+    if known is None or known[0] == 0:
+        return f"logarithms of the days between purchases sum to {number(logs)}"
+    return f"typical gap of {duration(math.exp(logs / known[0]))} between purchases"

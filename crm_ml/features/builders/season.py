@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import DAY, days
-from crm_ml.features.feature import Feature, register_builder
+from crm_ml.features.builders.words import counted, said, spent, times, together
+from crm_ml.features.feature import Feature, Words, register_builder
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import Float, count_per, first_per, sum_per
 
@@ -56,24 +58,44 @@ class Seasonality:
 
     def describe(self) -> tuple[Feature, ...]:
         """Return the documentation of each feature."""
+        return tuple(feature for year in self.years for feature in self._describe_one(int(year)))
+
+    def _describe_one(self, y: int) -> tuple[Feature, ...]:
         w, slack = self.window_days, f" ± {self.tolerance_days:g}" if self.tolerance_days else ""
-        return tuple(
-            feature
-            for y in self.years
-            for ahead, short in [(f"the {w}{slack} days ahead, {YEAR_DAYS * y} days ago", f"no purchase by {y} y ago")]
-            for feature in (
-                Feature(f"season_known_{w}d_{y}y", "1 or 0", f"first purchase ≤ cutoff − {YEAR_DAYS * y} d", "0 or 1"),
-                Feature(f"season_orders_{w}d_{y}y", "orders", f"orders in {ahead}", "≥ 0", short),
-                Feature(f"season_spend_{w}d_{y}y", "currency", f"net spend in {ahead}", "any", short),
-                Feature(f"season_before_{w}d_{y}y", "orders", f"orders in as many days before {ahead}", "≥ 0", short),
-                Feature(
-                    f"season_lift_{w}d_{y}y",
-                    "ratio",
-                    f"(orders in {ahead} + 1) / (orders in as many days before + 1)",
-                    "> 0",
-                    short,
-                ),
-            )
+        ahead = f"the {w}{slack} days ahead, {YEAR_DAYS * y} days ago"
+        ago = "a year ago" if y == 1 else f"{y} years ago"
+        name, same, short = f"{w}d_{y}y", f"in the same {w}{slack} days {ago}", f"no customer yet {ago}"
+
+        def feature(what: str, unit: str, formula: str, where: str, missing: str, words: Words) -> Feature:
+            return Feature(f"season_{what}_{name}", unit, formula, where, missing, theme="season", words=words)
+
+        return (
+            feature(
+                "known",
+                "1 or 0",
+                f"first purchase ≤ cutoff − {YEAR_DAYS * y} d",
+                "0 or 1",
+                "never",
+                lambda known, _: f"{'already a' if known else 'no'} customer {'' if known else 'yet '}{ago}",
+            ),
+            feature("orders", "orders", f"orders in {ahead}", "≥ 0", short, said(counted("order"), f" {same}")),
+            feature("spend", "currency", f"net spend in {ahead}", "any", short, said(spent, f" {same}")),
+            feature(
+                "before",
+                "orders",
+                f"orders in as many days before {ahead}",
+                "≥ 0",
+                short,
+                said(counted("order"), f" in as many days before the same {w}{slack} days {ago}"),
+            ),
+            feature(
+                "lift",
+                "ratio",
+                f"(orders in {ahead} + 1) / (orders in as many days before + 1)",
+                "> 0",
+                short,
+                _say_lift(name, same),
+            ),
         )
 
     def build(self, past: Past) -> dict[str, Float]:
@@ -99,3 +121,14 @@ class Seasonality:
             columns[f"season_before_{name}"] = np.where(known, earlier, np.nan)
             columns[f"season_lift_{name}"] = np.where(known, (orders + 1) / (earlier + 1), np.nan)
         return columns
+
+
+def _say_lift(name: str, same: str) -> Words:
+    def say(lift: float, row: Mapping[str, float]) -> str:
+        known = together(row, f"season_orders_{name}", f"season_before_{name}")
+        if known is None:
+            return f"{times(lift)} the orders {same} as in as many days before"
+        orders, before = known
+        return f"{counted('order')(orders)} {same}, {counted('order')(before)} in as many days before"
+
+    return say

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +14,8 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY
 from crm_ml.events.log import CustomerLog
+from crm_ml.features.builders.rfm import FREQUENCY
+from crm_ml.features.builders.words import counted, duration, number, percent, said, times, together
 from crm_ml.features.feature import Feature, register_builder
 from crm_ml.features.history import History
 from crm_ml.features.past import purchase_days
@@ -55,9 +58,33 @@ class IntervalStretch:
         p = f"{self.prior_gaps:g}"
         usual = f"exp((Σ log gap + {p} log m) / (gaps + {p})), m the population's median latest gap"
         return (
-            Feature("gaps", "gaps", "number of gaps between purchase days", "≥ 0"),
-            Feature("usual_gap_days", "days", usual, "≥ 1", never),
-            Feature("interval_stretch", "ratio", "days since last purchase day / usual gap − 1", "> −1", never, 1),
+            Feature(
+                "gaps",
+                "gaps",
+                "number of gaps between purchase days",
+                "≥ 0",
+                theme="frequency",
+                words=FREQUENCY.words,
+            ),
+            Feature(
+                "usual_gap_days",
+                "days",
+                usual,
+                "≥ 1",
+                never,
+                theme="frequency",
+                words=said("usual gap of ", duration, " between purchases"),
+            ),
+            Feature(
+                "interval_stretch",
+                "ratio",
+                "days since last purchase day / usual gap − 1",
+                "> −1",
+                never,
+                1,
+                theme="waiting",
+                words=_say_stretch,
+            ),
             Feature(
                 "last_gaps_stretch",
                 "ratio",
@@ -65,10 +92,38 @@ class IntervalStretch:
                 "b the usual gap of those before",
                 "> −1",
                 never,
+                theme="rhythm",
+                words=_say_last_gaps,
             ),
-            Feature("gap_trend", "log days per gap", "Σ (i − mean i) log gap i / (Σ (i − mean i)² + 1)", "any"),
-            Feature("gap_spread", "log days", "√(Σ (log gap − mean)² / (gaps + 1))", "≥ 0"),
-            Feature("longer_gaps_share", "share", "(own gaps longer than the open one + ½) / (gaps + 1)", "0 … 1"),
+            *self._describe_own_gaps(),
+        )
+
+    def _describe_own_gaps(self) -> tuple[Feature, ...]:
+        return (
+            Feature(
+                "gap_trend",
+                "log days per gap",
+                "Σ (i − mean i) log gap i / (Σ (i − mean i)² + 1)",
+                "any",
+                theme="rhythm",
+                words=_say_trend,
+            ),
+            Feature(
+                "gap_spread",
+                "log days",
+                "√(Σ (log gap − mean)² / (gaps + 1))",
+                "≥ 0",
+                theme="rhythm",
+                words=lambda spread, _: f"gaps between purchases vary by a factor of {number(math.exp(spread))}",
+            ),
+            Feature(
+                "longer_gaps_share",
+                "share",
+                "(own gaps longer than the open one + ½) / (gaps + 1)",
+                "0 … 1",
+                theme="waiting",
+                words=_say_longer_gaps,
+            ),
         )
 
     def sweep(self, history: History) -> dict[str, Float]:
@@ -128,6 +183,39 @@ def _sweep(
             columns[4, at, customer] = (weighted - (n - 1) / 2 * total) / (n * (n * n - 1.0) / 12 + 1)
             columns[5, at, customer] = np.sqrt(squares / (n + 1))
             columns[6, at, customer] = (longer + 0.5) / (n + 1)
+
+
+def _say_stretch(stretch: float, row: Mapping[str, float]) -> str:
+    known = together(row, "usual_gap_days")
+    usual = duration(known[0]) if known else "gap between purchases"
+    return f"has waited {times(stretch + 1)} the usual {usual}"
+
+
+def _say_last_gaps(stretch: float, _: Mapping[str, float]) -> str:
+    ratio = f"{times(stretch + 1)} "
+    return f"the last gaps were {'' if ratio == '1 × ' else ratio}as long as those before"
+
+
+def _say_trend(trend: float, _: Mapping[str, float]) -> str:
+    change = math.expm1(trend)
+    if abs(change) < 0.005:
+        return "gaps between purchases stay as long as they were"
+    return f"each gap is about {percent(abs(change))} {'longer' if change > 0 else 'shorter'} than the one before"
+
+
+def _say_longer_gaps(share: float, row: Mapping[str, float]) -> str:
+    known = together(row, "gaps")
+    if known is None:
+        return f"about {percent(share)} of the gaps between purchases were longer than the present wait"
+    gaps = round(known[0])
+    longer = round(share * (gaps + 1) - 0.5)
+    if gaps == 0:
+        return "no gap between purchases yet to compare the wait with"
+    if longer == 0:
+        return "has never waited so long between purchases"
+    return (
+        f"{longer} of {counted('gap')(gaps)} between purchases {'was' if longer == 1 else 'were'} longer than this wait"
+    )
 
 
 def population_gap_days(log: CustomerLog, cutoffs: Sequence[int] | Int) -> Float:
