@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from crm_ml.churn.calibration import clearly_lower
 from crm_ml.features.ragged import Float, Int
 from crm_ml.features.trees import growing_trees
 
@@ -23,8 +24,9 @@ LEAST = 10
 
 CUSTOMER_FOLDS = 5
 
-STAGE, PATIENCE, MOST_ROUNDS = 25, 4, 800
-"""Rounds between looks at the held-out loss, looks without gain before growing ends, and rounds at most."""
+STAGE, PATIENCE, USUAL_ROUNDS, MOST_ROUNDS = 25, 4, 200, 800
+"""Rounds between looks at the held-out loss, looks without gain before growing ends, rounds unless others are clearly
+better, and rounds at most."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Rehearsal:
 
     Attributes
     ----------
-    rounds : number of trees with the lowest loss over all held-out rows.
-    log_loss : that loss, mean per row.
+    rounds : number of trees.
+    log_loss : over all held-out rows, mean per row.
     held_out : (m,) positions of the held-out rows.
     fold : (m,) the fold each was held out in.
     log_odds : (m,) of the trees for each.
@@ -96,7 +98,10 @@ def held_out_folds(rows: TrainingRows) -> tuple[list[Fold], str]:
 def rehearse(
     rows: TrainingRows, folds: Sequence[Fold], *, parameters: Mapping[str, float | int | str], seed: int
 ) -> Rehearsal:
-    """Grow the trees of all folds side by side until the loss over all they hold out no longer falls."""
+    """Grow the trees of all folds side by side until the loss over all they hold out no longer falls.
+
+    The number of trees is that of the lowest loss if it is clearly lower than that of the usual number.
+    """
     growing = [
         growing_trees(rows_at(rows.matrix, fold.train), rows.silent[fold.train], parameters=parameters, seed=seed)
         for fold in folds
@@ -104,17 +109,27 @@ def rehearse(
     held_out = np.concatenate([fold.held_out for fold in folds])
     apart = [rows.matrix[fold.held_out] for fold in folds]
     signs = 2 * rows.silent[held_out] - 1
-    best: tuple[float, int, Float] | None = None
+    usual, best = min(USUAL_ROUNDS, MOST_ROUNDS), 0
+    seen: dict[int, Float] = {}
     for rounds in range(STAGE, MOST_ROUNDS + 1, STAGE):
         log_odds = np.concatenate([grow(STAGE, matrix) for grow, matrix in zip(growing, apart, strict=True)])
-        loss = float(np.logaddexp(0.0, -signs * log_odds).mean())
-        if best is None or loss < best[0]:
-            best = loss, rounds, log_odds
-        elif rounds - best[1] >= PATIENCE * STAGE:
+        lowest = _loss(seen[best], signs).mean() if seen else np.inf
+        seen[rounds] = log_odds
+        if _loss(log_odds, signs).mean() < lowest:
+            best = rounds
+        elif rounds >= max(usual, best + PATIENCE * STAGE):
             break
-    assert best is not None  # noqa: S101  # there is a first look
+        seen = {known: seen[known] for known in {best, usual} & seen.keys()}
+    if not clearly_lower(_loss(seen[best], signs), _loss(seen[usual], signs)):
+        best = usual
     fold = np.repeat(np.arange(len(folds)), [len(fold.held_out) for fold in folds])
-    return Rehearsal(best[1], best[0], held_out, fold, best[2])
+    return Rehearsal(best, float(_loss(seen[best], signs).mean()), held_out, fold, seen[best])
+
+
+def _loss(log_odds: Float, signs: Float) -> Float:
+    """Return the log loss of each row; the sign of its log odds should have been 1 or −1."""
+    loss: Float = np.logaddexp(0.0, -signs * log_odds)
+    return loss
 
 
 def tune(
