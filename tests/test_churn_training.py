@@ -69,12 +69,30 @@ def test_a_rehearsal_is_training_on_each_fold() -> None:
         assert (tried.held_out[tried.fold == number] == fold.held_out).all()
     p, silent = expit(tried.log_odds), found.silent[tried.held_out]
     assert tried.log_loss == pytest.approx(-np.mean(silent * np.log(p) + (1 - silent) * np.log(1 - p)))
-    for other in (tried.rounds - 25, tried.rounds + 25):
-        loss = []
-        for fold in folds:
-            p = expit(rehearsal_trees(found, fold.train, parameters, max(other, 1))(fold.held_out))
-            loss.append(-np.log(np.where(found.silent[fold.held_out] == 1, p, 1 - p)))
-        assert np.concatenate(loss).mean() >= tried.log_loss - 1e-9
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
+def test_trees_are_as_many_as_usual_unless_others_are_clearly_better(strength: float) -> None:
+    found = rows()
+    draw = np.random.default_rng(1)
+    risk = strength * np.where(found.matrix[:, 0] > 0, found.matrix[:, 1], found.matrix[:, 2] * found.matrix[:, 3])
+    silent = (draw.random(len(risk)) < expit(risk)).astype(float)
+    found = TrainingRows(found.matrix, silent, found.customer, found.cutoff, found.label_end)
+    folds, _ = held_out_folds(found)
+    parameters = PARAMETERS | {"monotone_constraints": "(0,0,0,0)"}
+    tried = rehearse(found, folds, parameters=parameters, seed=3)
+    stages = range(25, 401, 25)
+    losses = {}
+    for rounds in stages:
+        odds = np.concatenate([rehearsal_trees(found, f.train, parameters, rounds)(f.held_out) for f in folds])
+        p = expit(odds.astype(float))
+        losses[rounds] = -np.log(np.where(silent[tried.held_out] == 1, p, 1 - p))
+        if rounds >= 200 and rounds - min(losses, key=lambda known: losses[known].mean()) >= 100:
+            break
+    best = min(losses, key=lambda known: losses[known].mean())
+    gain = losses[200] - losses[best]
+    clearly = gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
+    assert tried.rounds == (best if clearly else 200)
 
 
 def rehearsal_trees(found: TrainingRows, train: Any, parameters: Any, rounds: int) -> Any:

@@ -29,6 +29,7 @@ def predict_churn(
     model: ChurnModel | str | Path | None = None,
     *,
     as_of: Moment,
+    reasons: int = 0,
     store: Store | None = None,
 ) -> pd.DataFrame:
     """Return the probability that each customer buys nothing in the model's horizon after `as_of`.
@@ -39,13 +40,15 @@ def predict_churn(
     model : a fitted model, the path of a bundle, or an MLflow address such as ``models:/churn@champion``.
         Without one, the default model is fitted on the log before `as_of`, and a warning is logged.
     as_of : the moment to predict at.
+    reasons : how many reasons each customer gets, in words, strongest first; about a millisecond each customer.
     store : where an MLflow address is looked up, by default `crm_ml.registry.default_store()`.
 
     Returns
     -------
     DataFrame
-        Indexed by customer_id, everyone who bought before `as_of`: ``churn_probability``, ``churn_lower``,
-        ``churn_upper`` (90 % interval of the calibration), ``horizon_days``, ``as_of`` (UTC).
+        Indexed by customer_id, everyone who bought before `as_of`: the columns of `crm_ml.ChurnModel.predict`,
+        which are ``churn_probability``, ``churn_lower``, ``churn_upper`` (Venn-Abers bounds) and ``horizon_days``,
+        then ``as_of`` (UTC) and, where asked for, ``reason_1`` and so on, missing where there are no more.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def predict_churn(
     >>> crm_ml.predict_churn(log, model, as_of="2017-12-01").shape
     (2463, 5)
     """
-    return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of), log, as_of)
+    return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
 
 
 def predict_clv(
@@ -149,9 +152,14 @@ def write_scores(
     return Path(out)
 
 
-def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment) -> Iterator[pd.DataFrame]:
+def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment, *, reasons: int = 0) -> Iterator[pd.DataFrame]:
     for features in iter_features(log, as_of=as_of, features=model.feature_set):
-        yield model.predict(features).assign(as_of=stamp(moment(as_of)))
+        scores = model.predict(features).assign(as_of=stamp(moment(as_of)))
+        if reasons:
+            told = model.explain(features, top=reasons).pivot_table("text", "customer_id", "rank", aggfunc="first")
+            told = told.reindex(index=features.index, columns=range(1, reasons + 1))
+            scores = scores.join(told.add_prefix("reason_"))
+        yield scores
 
 
 def _clv_frames(log: CustomerLog, model: CLVModel, as_of: Moment, settings: dict[str, float]) -> Iterator[pd.DataFrame]:

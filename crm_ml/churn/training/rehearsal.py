@@ -19,12 +19,15 @@ __all__ = ["Fold", "Rehearsal", "TrainingRows", "held_out_folds", "rehearse", "t
 WINDOWS, ENOUGH_ROWS = 4, 10_000
 """At most so many of the latest windows are held out, and no more than it takes to hold so many customers."""
 
+MOST_TRAINED, MOST_HELD_OUT = 1_000_000, 200_000
+"""Rows of a fold at most; beyond that a share of the customers stands for all."""
+
 LEAST = 10
 """Customers who left, and who stayed, that a fold must train on and be judged on at least."""
 
 CUSTOMER_FOLDS = 5
 
-STAGE, PATIENCE, USUAL_ROUNDS, MOST_ROUNDS = 25, 4, 200, 800
+STAGE, PATIENCE, USUAL_ROUNDS, MOST_ROUNDS = 25, 4, 200, 400
 """Rounds between looks at the held-out loss, looks without gain before growing ends, rounds unless others are clearly
 better, and rounds at most."""
 
@@ -83,7 +86,10 @@ def held_out_folds(rows: TrainingRows) -> tuple[list[Fold], str]:
     """
     folds: list[Fold] = []
     for cutoff in np.unique(rows.cutoff)[::-1][:WINDOWS]:
-        fold = Fold(np.flatnonzero(rows.label_end <= cutoff), np.flatnonzero(rows.cutoff == cutoff))
+        fold = Fold(
+            _some(rows, np.flatnonzero(rows.label_end <= cutoff), MOST_TRAINED),
+            _some(rows, np.flatnonzero(rows.cutoff == cutoff), MOST_HELD_OUT),
+        )
         if _holds_both(rows.silent[fold.train]) and _holds_both(rows.silent[fold.held_out]):
             folds.append(fold)
         if sum(len(fold.held_out) for fold in folds) >= ENOUGH_ROWS:
@@ -156,6 +162,12 @@ def rows_at(matrix: npt.NDArray[np.float32], positions: Int) -> npt.NDArray[np.f
     if len(positions) and positions[-1] == len(positions) - 1:
         return matrix[: len(positions)]
     return matrix[positions]
+
+
+def _some(rows: TrainingRows, positions: Int, most: int) -> Int:
+    """Return the positions of every k-th customer, k as small as it takes to leave about `most`."""
+    share = -(-len(positions) // most)
+    return positions[rows.customer[positions] % share == 0] if share > 1 else positions
 
 
 def _holds_both(silent: Float) -> bool:

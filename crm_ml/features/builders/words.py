@@ -89,13 +89,13 @@ def lately(noun: str, half_life_days: float) -> Words:
     """Return the words for a decayed count.
 
     >>> [lately("order", 14)(value, {}) for value in (0.57, 0.0001, 0)]
-    ['0.57 orders of late, one of 14 days ago counting half', 'next to no orders of late', 'no orders so far']
+    ['0.57 orders of late (one of 14 days ago counts half)', 'next to no orders of late', 'no orders so far']
     """
 
     def say(value: float, _: Mapping[str, float]) -> str:
         if number(value) == "0":
             return f"next to no {plural(noun)} of late" if value else f"no {plural(noun)} so far"
-        return f"{counted(noun)(value)} of late, one of {half_life_days:g} days ago counting half"
+        return f"{counted(noun)(value)} of late (one of {half_life_days:g} days ago counts half)"
 
     return say
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,9 @@ import pandas as pd
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.horizon import Horizon
-from crm_ml.features.feature_set import Features
+from crm_ml.features.feature_set import Features, FeatureSet
 from crm_ml.features.labels import label_ends
 from crm_ml.features.panels.panel import in_panel_order, nobody_eligible, panel_sweep
-from crm_ml.features.panels.sweep import Part
 from crm_ml.features.ragged import Float, Int
 
 __all__ = ["PanelMatrix", "panel_matrix"]
@@ -55,28 +55,34 @@ def panel_matrix(
 ) -> PanelMatrix:
     """Return a panel as arrays; parameters are those of `crm_ml.build_panel`.
 
+    The log is swept twice, for the order of the rows and to fill them in, so that they are there once only.
+
     Parameters
     ----------
     spare_columns : columns of NaN to the right of the features, for the caller to fill.
     """
-    sweep = panel_sweep(log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=features)
-    names = sweep.features.columns
-    parts, kept = [], []
-    for part in sweep.parts(log):
-        if len(part.customers):
-            parts.append(Part(part.customers, part.positions, {}))
-            kept.append(
-                {name: part.columns[name].astype(np.float32) for name in names}
-                | {name: part.columns[name].copy() for name in ("horizon_days", "churned")}
-            )
+    windows: dict[str, Any] = {"cutoffs": cutoffs, "horizon_days": horizon_days, "lookback_days": lookback_days}
+    labelled = panel_sweep(log, features=FeatureSet((), ()), **windows)
+    parts = [part for part in labelled.parts(log) if len(part.customers)]
     if not parts:
-        raise nobody_eligible(sweep)
+        raise nobody_eligible(labelled)
     _, who, at, order = in_panel_order(parts)
-    matrix = np.full((len(order), len(names) + spare_columns), np.nan, dtype=np.float32)
-    for place, name in enumerate(names):
-        matrix[:, place] = np.concatenate([columns.pop(name) for columns in kept])[order]
     horizon, churned = (
-        np.concatenate([columns[name] for columns in kept])[order] for name in ("horizon_days", "churned")
+        np.concatenate([part.columns[name] for part in parts])[order] for name in ("horizon_days", "churned")
     )
+    del parts
+    sweep = panel_sweep(log, features=features, **windows)
+    matrix = np.full((len(order), len(sweep.features.columns) + spare_columns), np.nan, dtype=np.float32)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    begin = 0
+    for part in sweep.parts(log):
+        end = begin + len(part.customers)
+        matrix[place[begin:end], : len(sweep.features.columns)] = np.column_stack(
+            [part.columns[name].astype(np.float32) for name in sweep.features.columns]
+        )
+        begin = end
     cutoff = sweep.cutoffs[at[order]]
-    return PanelMatrix(names, matrix, who[order], cutoff, label_ends(cutoff, horizon), horizon, churned)
+    return PanelMatrix(
+        sweep.features.columns, matrix, who[order], cutoff, label_ends(cutoff, horizon), horizon, churned
+    )
