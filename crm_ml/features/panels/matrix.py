@@ -72,17 +72,15 @@ def panel_matrix(
     )
     del parts
     sweep = panel_sweep(log, features=features, **windows)
-    matrix = np.full((len(order), len(sweep.features.columns) + spare_columns), np.nan, dtype=np.float32)
+    names = sweep.features.columns
+    matrix = np.full((len(order), len(names) + spare_columns), np.nan, dtype=np.float32)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     begin = 0
-    for part in sweep.parts(log):
+    for part in sweep.parts(log) if names else ():
         end = begin + len(part.customers)
-        matrix[place[begin:end], : len(sweep.features.columns)] = np.column_stack(
-            [part.columns[name].astype(np.float32) for name in sweep.features.columns]
-        )
+        rows = [part.columns[name].astype(np.float32) for name in names]
+        matrix[place[begin:end], : len(names)] = np.column_stack(rows)
         begin = end
     cutoff = sweep.cutoffs[at[order]]
-    return PanelMatrix(
-        sweep.features.columns, matrix, who[order], cutoff, label_ends(cutoff, horizon), horizon, churned
-    )
+    return PanelMatrix(names, matrix, who[order], cutoff, label_ends(cutoff, horizon), horizon, churned)
