@@ -335,10 +335,12 @@ def test_words_say_what_the_numbers_mean(row: dict[str, float], text: str) -> No
 def test_the_process_is_told_in_purchases() -> None:
     feature = process_feature(30)
     odds = math.log(0.65 / 0.35)
-    assert feature.say({"process_log_odds": odds}) == "by past purchases alone 35% likely to buy within 30 days"
+    assert feature.say({"process_log_odds": odds}) == "by past purchases alone 65% likely to buy nothing in 30 days"
     full = {"process_log_odds": odds, "frequency": 0.0, "recency_days": 1.2}
-    assert feature.say(full) == "bought on 1 day, the last 1 day ago: by that alone 35% likely to buy within 30 days"
-    assert process_feature(60).say({"process_log_odds": -8.0}).endswith("more than 99% likely to buy within 60 days")
+    assert (
+        feature.say(full) == "bought on 1 day, the last 1 day ago: by that alone 65% likely to buy nothing in 30 days"
+    )
+    assert process_feature(60).say({"process_log_odds": -8.0}).endswith("less than 1% likely to buy nothing in 60 days")
 
 
 def test_a_feature_without_words_is_told_by_name_and_unit() -> None:

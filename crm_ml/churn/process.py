@@ -68,12 +68,12 @@ def process_feature(horizon_days: float) -> Feature:
 
     >>> told = process_feature(30).say({"process_log_odds": 0.62, "frequency": 3, "recency_days": 43.2})
     >>> told
-    'bought on 4 days, the last 43 days ago: by that alone 35% likely to buy within 30 days'
+    'bought on 4 days, the last 43 days ago: by that alone 65% likely to buy nothing in 30 days'
     """
 
     def say(log_odds: float, row: Mapping[str, float]) -> str:
         ahead = duration(row.get("personal_horizon_days", horizon_days))
-        likely = f"{percent(float(expit(-log_odds)))} likely to buy within {ahead}"
+        likely = f"{percent(float(expit(log_odds)))} likely to buy nothing in {ahead}"
         known = together(row, FREQUENCY.name, "recency_days")
         if known is None:
             return f"by past purchases alone {likely}"

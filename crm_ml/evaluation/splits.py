@@ -39,7 +39,7 @@ class TrainingDesign:
     lookback_days: float | None = 180
     n_cutoffs: int = 12
     step_days: float = 15
-    history_days: float = 90
+    history_days: float = 30
 
     def cutoffs(self, log: CustomerLog, *, as_of: Moment) -> pd.DatetimeIndex:
         """Return the latest cutoffs whose labels are known by `as_of`, evenly spaced, oldest first.
