@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crm_ml import CustomerLog, build_features, simulate
+from crm_ml import CustomerLog, build_features, predict_churn, simulate
 from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline
+from crm_ml.churn.horizons import Horizons
 from crm_ml.churn.training import rehearsal
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
 from crm_ml.evaluation import Predictor, TrainingDesign, backtest
 from crm_ml.features import GROUPS, RFM, PersonalHorizon, build_panel
+from crm_ml.features.feature_set import FeatureSet
 from crm_ml.features.trees import SHALLOW, train_trees, tree_margins
 
 AS_OF = pd.Timestamp("2024-11-01", tz="UTC")
@@ -180,7 +183,7 @@ def test_an_unfitted_model_says_so() -> None:
         lambda: model.forecast(CustomerLog(SHOP.transactions), as_of=AS_OF, horizon_days=30),
     )
     for call in calls:
-        with pytest.raises(NotFittedError, match="A ChurnModel must be fitted before use"):
+        with pytest.raises(NotFittedError, match="ChurnModel must be fitted before it predicts"):
             call()
 
 
@@ -197,6 +200,37 @@ def test_missing_values_are_known_whatever_their_kind(model: ChurnModel, feature
     nullable = features.assign(returned_share=np.nan).convert_dtypes()
     plain = features.assign(returned_share=np.nan)
     assert model.predict(nullable).equals(model.predict(plain))
+
+
+def test_a_customer_of_whom_nothing_is_known_has_a_probability_too(log: CustomerLog, features: pd.DataFrame) -> None:
+    some = features.iloc[:3].copy()
+    some.iloc[0] = np.nan
+    blend = ChurnModel(**SETTINGS, calibration="blend").fit(log, as_of=AS_OF)
+    assert blend.training_["windows"][0]["calibration"] == "blend"
+    found = blend.predict(some)
+    assert found.notna().all(axis=None)
+    assert found.iloc[1:].equals(blend.predict(features).iloc[1:3])
+
+
+@pytest.mark.parametrize("horizon", [(30, 60), PersonalHorizon(longest_days=40)])
+def test_nobody_is_predicted_nothing(horizon: Any, log: CustomerLog) -> None:
+    model = ChurnModel(**SETTINGS | {"horizon_days": horizon, "n_cutoffs": 4}).fit(log, as_of=AS_OF)
+    features = build_features(log, as_of=AS_OF, features=model.feature_set)
+    whole = model.predict(features)
+    assert model.predict(features.iloc[:0]).dtypes.equals(whole.dtypes)
+    assert len(model.explain(features.iloc[:0])) == 0
+    single = model.predict(features.astype("float32"))
+    assert single["churn_probability"].to_numpy() == pytest.approx(whole["churn_probability"].to_numpy(), abs=1e-5)
+    new = features["frequency"] == 0
+    assert whole[new].notna().all(axis=None)
+    assert new.sum() > 3
+
+
+def test_reasons_cannot_be_fewer_than_none(model: ChurnModel, log: CustomerLog) -> None:
+    with pytest.raises(SchemaError, match="`reasons` must be at least 0; got -1"):
+        predict_churn(log, model, as_of=AS_OF, reasons=-1)
+    assert predict_churn(log, model, as_of=AS_OF, reasons=0).columns.tolist()[-1] == "as_of"
+    assert predict_churn(log, model, as_of=AS_OF, reasons=1).columns.tolist()[-1] == "reason_1"
 
 
 def regular(days: int, customers: int = 30) -> CustomerLog:
@@ -231,12 +265,53 @@ def test_a_log_that_cannot_teach_is_told(as_of: str, message: str) -> None:
         ({"horizon_days": (0, 30)}, "`horizon_days` must be"),
         ({"calibration": "spline"}, "`calibration` must be None or one of .*'isotonic', 'blend'.*; got 'spline'"),
         ({"tuning_seconds": 0}, "`tuning_seconds` must be None or above 0; got 0"),
+        ({"calibration": "blend", "features": ["spend"]}, "A blend needs the purchase process of every customer"),
+        ({"features": ()}, r"Training needs a feature at least; of \(\) none is left, {}"),
         ({"horizon_days": (30, 200)}, "Training for 200 days needs a cutoff so long before `as_of` 2024-11-01"),
     ],
 )
 def test_a_setting_outside_its_domain_is_told(settings: dict[str, Any], message: str, log: CustomerLog) -> None:
     with pytest.raises(SchemaError, match=message):
         ChurnModel(**SETTINGS | settings).fit(log, as_of=AS_OF)
+
+
+def test_features_of_which_the_log_has_none_are_told() -> None:
+    with pytest.raises(SchemaError, match=r"of 'interactions' none is left, {'InteractionDecline': 'nothing"):
+        ChurnModel(**SETTINGS, features="interactions").fit(CustomerLog(SHOP.transactions), as_of=AS_OF)
+
+
+def test_one_customer_teaches_nothing() -> None:
+    days = pd.to_datetime(["2024-01-01", "2024-01-10", "2024-02-20", "2024-06-10"])
+    alone = CustomerLog(pd.DataFrame({"customer_id": "a", "timestamp": days, "amount": 1.0}))
+    with pytest.raises(SchemaError, match=r"of 0 to 15 days must hold .*; \d of \d bought nothing, rows of 1 in all"):
+        ChurnModel(horizon_days=15).fit(alone, as_of="2024-06-01")
+
+
+def test_a_pause_of_the_shop_is_no_label() -> None:
+    bought = SHOP.transactions
+    begin, end = pd.Timestamp("2024-09-01", tz="UTC"), AS_OF - pd.Timedelta(days=5)
+    paused = CustomerLog(bought[(bought["timestamp"] < begin) | (bought["timestamp"] >= end)])
+    settings: dict[str, Any] = {"horizon_days": (10, 20), "n_cutoffs": 20, "step_days": 10, "lookback_days": 15}
+    model = ChurnModel(**settings).fit(paused, as_of=AS_OF)
+    assert pd.Timestamp(model.training_["cutoffs"][-1]) == AS_OF - pd.Timedelta(days=10)
+    # 12 September is the last cutoff with customers, and it is followed by two windows
+    assert model.training_["labels_end"] == "2024-10-02T00:00:00+00:00"
+
+
+def test_a_moment_within_a_day_is_as_blind_to_the_future() -> None:
+    at = AS_OF + pd.Timedelta(hours=7, minutes=30)
+    bought = SHOP.transactions
+    cut = bought[bought["timestamp"] < at]
+    marker = bought.tail(1).assign(timestamp=at + pd.Timedelta(days=1))
+    settings = SETTINGS | {"horizon_days": (7.5, 33), "lookback_days": None, "n_cutoffs": 3}
+    found = [
+        ChurnModel(**settings).fit(CustomerLog(frame, n_buckets=buckets), as_of=at)
+        for frame, buckets in ((bought, 2), (pd.concat([cut, marker]).sample(frac=1, random_state=5), 5))
+    ]
+    assert found[0].to_files() == found[1].to_files()
+    assert found[0].training_["cutoffs"][-1] == (at - pd.Timedelta(days=7.5)).isoformat()
+    features = build_features(CustomerLog(cut), as_of=at)
+    assert "churn_probability_33d" in found[0].predict(features)
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +373,34 @@ def test_a_personal_horizon_is_each_customers_own(log: CustomerLog) -> None:
     assert again.fit(log, as_of=AS_OF).to_files() == model.to_files()
     with pytest.raises(SchemaError, match="`horizon_days` must be what was trained for, PersonalHorizon"):
         model.forecast(log, as_of=AS_OF, horizon_days=30)
+
+
+def test_a_personal_horizon_takes_the_place_of_another(log: CustomerLog) -> None:
+    own = PersonalHorizon(multiple=3, shortest_days=10, longest_days=40)
+    other = FeatureSet.settle(["rfm", PersonalHorizon()], log, first_cutoff=AS_OF)
+    for features in (other, "rfm", ["rfm", own], FeatureSet.settle("rfm", log, first_cutoff=AS_OF)):
+        settled = FeatureSet.settle(Horizons.of(own).with_feature(features), log, first_cutoff=AS_OF)
+        assert settled.builders == (RFM(), own)
+        assert settled.columns[-1] == "personal_horizon_days"
+        assert len(settled.columns) == len(other.columns)
+
+
+def test_every_setting_is_stored(log: CustomerLog) -> None:
+    settings: dict[str, Any] = {
+        "horizon_days": (25, 50),
+        "lookback_days": 100,
+        "n_cutoffs": 3,
+        "step_days": 17,
+        "history_days": 45,
+        "calibration": "beta",
+        "tuning_seconds": 1e-9,
+        "seed": 7,
+    }
+    model = ChurnModel(**settings, features=["rfm"]).fit(log, as_of=AS_OF)
+    again = ChurnModel.from_files(model.to_files())
+    assert {name: value for name, value in vars(again).items() if name in settings} == settings
+    assert set(settings) == set(inspect.signature(ChurnModel).parameters) - {"features"}
+    assert again.fit(log, as_of=AS_OF).to_files() == model.to_files()
 
 
 def test_without_recency_and_frequency_there_is_no_process(log: CustomerLog) -> None:

@@ -16,9 +16,10 @@ from crm_ml.churn.calibration import METHODS, choose_calibration, fit_calibratio
 from crm_ml.churn.process import HISTORY, fit_processes, silence_log_odds
 from crm_ml.churn.training import rehearsal
 from crm_ml.churn.training.rehearsal import TrainingRows, held_out_folds, rehearse, tune
-from crm_ml.churn.training.window import PARAMETERS
+from crm_ml.churn.training.window import PARAMETERS, fit_window
 from crm_ml.churn.venn_abers import fit_venn_abers
 from crm_ml.clv import ModifiedBetaGeoModel, rfm_summary
+from crm_ml.errors import SchemaError
 from crm_ml.events.clock import DAY, moment
 
 
@@ -58,6 +59,67 @@ def test_the_latest_windows_are_held_out_until_they_hold_enough(monkeypatch: pyt
     assert len(held_out_folds(found)[0]) == 2
 
 
+def test_of_very_many_customers_a_share_stands_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rows(n=4_000)
+    whole, _ = held_out_folds(found)
+    train, held_out = len(whole[0].train), len(whole[0].held_out)
+    monkeypatch.setattr(rehearsal, "MOST_TRAINED", train)
+    monkeypatch.setattr(rehearsal, "MOST_HELD_OUT", held_out)
+    assert [len(part) for part in held_out_folds(found)[0][0]] == [train, held_out]
+    monkeypatch.setattr(rehearsal, "MOST_TRAINED", train - 1)
+    monkeypatch.setattr(rehearsal, "MOST_HELD_OUT", held_out // 3)
+    fold = held_out_folds(found)[0][0]
+    assert set(fold.train) == {at for at in whole[0].train if found.customer[at] % 2 == 0}
+    assert len(fold.held_out) == pytest.approx(held_out / 4, rel=0.2)
+    assert len(set(found.customer[fold.held_out] % 4)) == 1
+
+
+def young(n: int, customers: Any) -> TrainingRows:
+    found = rows(n=n, cutoffs=2)
+    return TrainingRows(found.matrix, found.silent, customers, found.cutoff, found.label_end)
+
+
+def test_held_out_customers_are_a_share_too_where_they_are_very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = young(3_000, np.arange(3_000) % 1_000)
+    monkeypatch.setattr(rehearsal, "MOST_TRAINED", 600)
+    folds, _ = held_out_folds(found)
+    assert len(folds) == 5
+    for fold in folds:
+        assert len(fold.train) == 480
+        assert len(fold.held_out) == 120
+
+
+@pytest.mark.parametrize(("customers", "folds"), [((0, 5), 2), ((3, 8, 13), 3), ((1, 2, 3, 4, 6, 11), 5)])
+def test_a_handful_of_customers_is_shared_out(customers: tuple[int, ...], folds: int) -> None:
+    found = young(12, np.resize(customers, 12))
+    made, held = held_out_folds(found)
+    assert held == "customers, in the same windows"
+    assert len(made) == folds
+    assert sorted(np.concatenate([fold.held_out for fold in made])) == list(range(12))
+    for fold in made:
+        assert sorted([*fold.train, *fold.held_out]) == list(range(12))
+        assert not set(found.customer[fold.train]) & set(found.customer[fold.held_out])
+
+
+@pytest.mark.parametrize(("cutoffs", "held"), [(8, "latest windows, purged"), (2, "customers, in the same windows")])
+def test_bounds_come_from_everyone_held_out_at_the_latest_cutoff(
+    cutoffs: int, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "MOST_ROUNDS", 25)
+    found = rows(n=600, cutoffs=cutoffs)
+    fitted = fit_window(
+        found, directions=[1, 0, 0, 0], calibration="none", process_column=False, tuning_seconds=None, seed=3
+    )
+    assert fitted.facts["held_out"] == held
+    parameters = PARAMETERS | {"monotone_constraints": "(1,0,0,0)"}
+    tried = rehearse(found, held_out_folds(found)[0], parameters=parameters, seed=3)
+    latest = np.isin(tried.held_out, np.flatnonzero(found.cutoff == found.cutoff.max()))
+    assert latest.sum() == (found.cutoff == found.cutoff.max()).sum()
+    assert fitted.interval == fit_venn_abers(
+        fitted.calibration(tried.log_odds, tried.log_odds)[latest], found.silent[tried.held_out][latest]
+    )
+
+
 def test_a_rehearsal_is_training_on_each_fold() -> None:
     found = rows()
     folds, _ = held_out_folds(found)
@@ -81,10 +143,10 @@ def test_trees_are_as_many_as_usual_unless_others_are_clearly_better(strength: f
     folds, _ = held_out_folds(found)
     parameters = PARAMETERS | {"monotone_constraints": "(0,0,0,0)"}
     tried = rehearse(found, folds, parameters=parameters, seed=3)
-    stages = range(25, 401, 25)
     losses = {}
-    for rounds in stages:
-        odds = np.concatenate([rehearsal_trees(found, f.train, parameters, rounds)(f.held_out) for f in folds])
+    grown = [rehearsal_trees(found, fold.train, parameters, 400) for fold in folds]
+    for rounds in range(25, 401, 25):
+        odds = np.concatenate([trees(f.held_out, rounds) for trees, f in zip(grown, folds, strict=True)])
         p = expit(odds.astype(float))
         losses[rounds] = -np.log(np.where(silent[tried.held_out] == 1, p, 1 - p))
         if rounds >= 200 and rounds - min(losses, key=lambda known: losses[known].mean()) >= 100:
@@ -103,7 +165,9 @@ def rehearsal_trees(found: TrainingRows, train: Any, parameters: Any, rounds: in
     data = xgboost.QuantileDMatrix(found.matrix[train], label=target)
     settings = {**parameters, "seed": 3, "seed_per_iteration": True, "nthread": 1, "base_score": float(target.mean())}
     booster = xgboost.train(settings, data, num_boost_round=rounds)
-    return lambda at: booster.predict(xgboost.DMatrix(found.matrix[at]), output_margin=True)
+    return lambda at, first=rounds: booster.predict(
+        xgboost.DMatrix(found.matrix[at]), output_margin=True, iteration_range=(0, first)
+    )
 
 
 def test_tuning_never_ends_worse_and_finds_what_is_plainly_better() -> None:
@@ -149,6 +213,19 @@ def test_a_blend_takes_from_the_process_what_it_knows() -> None:
     left = (draw.random(100_000) < expit(0.6 * odds + 0.5 * process)).astype(float)
     level, slope, _, of_process = fit_calibration("blend", odds, process, left).weights
     assert (level, slope, of_process) == pytest.approx((0.0, 0.6, 0.5), abs=0.03)
+
+
+def test_a_blend_needs_the_process_to_be_fitted_and_does_without_to_predict() -> None:
+    odds, left = distorted(4, n=400)
+    process = 2 * left - odds
+    found, known = fit_calibration("blend", odds, process, left), process.copy()
+    process[[3, 5]] = np.nan
+    with pytest.raises(SchemaError, match=r"A blend needs the purchase process .*; 2 of 400 have none"):
+        fit_calibration("blend", odds, process, left)
+    probability = found(odds, process)
+    assert probability[[3, 5]] == pytest.approx(expit(odds[[3, 5]]))
+    assert (np.delete(probability, [3, 5]) == np.delete(found(odds, known), [3, 5])).all()
+    assert found.weights[3] > 0
 
 
 def test_isotonic_steps_are_scikit_learns() -> None:

@@ -249,6 +249,7 @@ def test_a_design_makes_a_panel_of_its_settings() -> None:
     ("setting", "message"),
     [
         ({"n_cutoffs": 0}, "`n_cutoffs` must be at least 1; got 0"),
+        ({"history_days": -1}, "`history_days` must be at least 0; got -1"),
         ({"step_days": 0}, "`step_days` must be a positive number of days"),
         ({"horizon_days": -1}, "`horizon_days` must be a positive number of days"),
     ],

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, xlogy
 
+from crm_ml.errors import SchemaError
 from crm_ml.features.ragged import Float, Int
 
 __all__ = ["METHODS", "Calibration", "Method", "choose_calibration", "clearly_lower", "fit_calibration"]
@@ -57,7 +58,8 @@ class Calibration:
         Parameters
         ----------
         log_odds : (n,) of the trees.
-        process : (n,) of the purchase process; looked at by a blend only.
+        process : (n,) of the purchase process; looked at by a blend only, which leaves the trees' probability as
+            it is where the process is missing.
         """
         if self.method == "isotonic":
             place = np.searchsorted(self.knots, log_odds, side="right") - 1
@@ -65,8 +67,8 @@ class Calibration:
             return stepped
         level, of_left, of_stayed, of_process = self.weights
         drawn = level + of_left * log_expit(log_odds) - of_stayed * log_expit(-log_odds)
-        if of_process:
-            drawn = drawn + of_process * process
+        if self.method == "blend":
+            drawn = np.where(np.isnan(process), log_odds, drawn + of_process * process)
         probability: Float = expit(drawn)
         return probability
 
@@ -76,6 +78,11 @@ def fit_calibration(method: Method, log_odds: Float, process: Float, churned: Fl
 
     Lines are drawn with a normal prior around leaving the probability as it is, `PRIOR_SPREAD` wide: one
     window's level and slope are not the next one's.
+
+    Raises
+    ------
+    SchemaError
+        A blend is asked for, and the purchase process is missing.
 
     Examples
     --------
@@ -94,6 +101,12 @@ def fit_calibration(method: Method, log_odds: Float, process: Float, churned: Fl
     if method == "sigmoid":
         level, slope = _line([log_odds], churned, centre=(0.0, 1.0))
         return Calibration("sigmoid", (level, slope, slope, 0.0))
+    if unknown := int(np.isnan(process).sum()):
+        raise SchemaError(
+            f"A blend needs the purchase process of every customer held out; {unknown:,} of {len(process):,} have "
+            "none.\nHave `frequency`, `recency_days` and `tenure_days` among the features, train on later cutoffs, "
+            "by when purchases suffice to fit it, or choose another `calibration`."
+        )
     level, slope, of_process = _line([log_odds, process], churned, centre=(0.0, 1.0, 0.0))
     return Calibration("blend", (level, slope, slope, of_process))
 

@@ -15,8 +15,12 @@ from crm_ml.features.builders.horizon import Horizon, PersonalHorizon
 from crm_ml.features.feature import from_spec, to_spec
 from crm_ml.features.feature_set import Features, FeatureSet
 from crm_ml.features.ragged import Float
+from crm_ml.features.trees import feature_matrix
 
 __all__ = ["Horizons"]
+
+OWN = "personal_horizon_days"
+"""The feature of `crm_ml.features.PersonalHorizon`."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,14 @@ class Horizons:
         """Return where a window begins, in days after the cutoff."""
         return 0.0 if number == 0 else self.ends[number - 1]
 
+    def suffix(self, number: int) -> str:
+        """Return what the names of a horizon's columns end in.
+
+        >>> [Horizons.of((30, 60)).suffix(number) for number in range(2)]
+        ['', '_60d']
+        """
+        return "" if number == 0 else f"_{self.ends[number]:g}d"
+
     def place(self, horizon_days: float) -> int:
         """Return which horizon it is; one that was not trained for raises SchemaError."""
         if self.personal or horizon_days not in self.ends:
@@ -75,16 +87,16 @@ class Horizons:
         """Return the first horizon of each row of features, (n,) days."""
         if self.personal is None:
             return np.full(len(features), self.ends[0])
-        return features["personal_horizon_days"].to_numpy(dtype=np.float64)
+        return feature_matrix(features, [OWN])[:, 0]
 
     def with_feature(self, features: Features) -> Features:
         """Return features to train on, a personal horizon among them: it is asked for again when predicting."""
         if self.personal is None:
             return features
         if isinstance(features, FeatureSet):
-            known = [builder for builder in features.builders if builder != self.personal]
-            names = [name for name in features.columns if name != "personal_horizon_days"]
-            return FeatureSet((*known, self.personal), (*names, "personal_horizon_days"))
+            known = [builder for builder in features.builders if not isinstance(builder, PersonalHorizon)]
+            names = [name for name in features.columns if name != OWN]
+            return FeatureSet((*known, self.personal), (*names, OWN))
         return [*([features] if isinstance(features, str) else features), self.personal]
 
     def to_plain(self) -> Any:

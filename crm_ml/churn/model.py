@@ -17,7 +17,8 @@ from crm_ml.churn.reasons import contribution_frame, reasons
 from crm_ml.churn.training.panel import TrainingPanel
 from crm_ml.churn.training.rehearsal import TrainingRows
 from crm_ml.churn.training.window import Silence, WindowModel, fit_window
-from crm_ml.errors import NotFittedError, SchemaError, out_of_range
+from crm_ml.clv.rfm_frame import check_fitted
+from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.evaluation.splits import TrainingDesign
 from crm_ml.events.clock import Moment, stamp
 from crm_ml.events.log import CustomerLog
@@ -52,8 +53,8 @@ class ChurnModel:
     n_cutoffs : cutoffs to learn from, at most.
     step_days : days between them.
     history_days : days of the log before the oldest cutoff, at least.
-    calibration : "none", "sigmoid", "beta", "isotonic", "blend" (sigmoid with the purchase process), or None for
-        what clearly does best on the held-out windows, which is often none.
+    calibration : "none", "sigmoid", "beta", "isotonic", "blend" (sigmoid with the purchase process, which it
+        needs), or None for what clearly does best on the held-out windows, which is often none.
     tuning_seconds : time for a random search of the trees' parameters on the held-out windows; None for the
         defaults. What is found in a given time depends on the machine.
     seed : of the trees' row and column sampling, and of the search.
@@ -110,8 +111,8 @@ class ChurnModel:
         Raises
         ------
         SchemaError
-            The log is too short for a single cutoff, everyone or no one bought in a window, or a setting is
-            outside its domain.
+            The log is too short for a single cutoff, it has none of the features, everyone or no one bought in a
+            window, a blend lacks the purchase process, or a setting is outside its domain.
         """
         horizons = self._checked()
         features = horizons.with_feature(self.features)
@@ -155,18 +156,18 @@ class ChurnModel:
         for number, window in enumerate(windows):
             here = window.predict(self._matrix(features, number))
             so_far = Silence(*(before * now for before, now in zip(so_far, here, strict=True)))
-            suffix = "" if number == 0 else f"_{horizons.ends[number]:g}d"
             for name, values in zip(("churn_probability", "churn_lower", "churn_upper"), so_far, strict=True):
-                found[name + suffix] = values
+                found[name + horizons.suffix(number)] = values
             if number == 0:
                 found["horizon_days"] = horizons.lengths(features)
         return pd.DataFrame(found, index=features.index)
 
     def forecast(self, log: CustomerLog, *, as_of: Moment, horizon_days: float) -> pd.Series:
         """Return the churn probability of everyone who bought before `as_of`, for the backtest."""
-        place = Horizons.of(self.horizon_days).place(horizon_days)
+        horizons = Horizons.of(self.horizon_days)
+        suffix = horizons.suffix(horizons.place(horizon_days))
         found = self.predict(build_features(log, as_of=as_of, features=self.feature_set))
-        return found["churn_probability" if place == 0 else f"churn_probability_{horizon_days:g}d"]
+        return found["churn_probability" + suffix]
 
     def explain(self, features: pd.DataFrame, *, top: int | None = 3, lowering: bool = False) -> pd.DataFrame:
         """Return why each customer is at risk in the first horizon, strongest reasons first, in words.
@@ -247,8 +248,7 @@ class ChurnModel:
         return (*self._feature_set.documented, *process)
 
     def _fitted(self) -> list[WindowModel]:
-        if not hasattr(self, "windows_"):
-            raise NotFittedError("A ChurnModel must be fitted before use.\nCall fit(log, as_of=...).")
+        check_fitted(self, "windows_")
         return self.windows_
 
     def _matrix(self, features: pd.DataFrame, number: int) -> npt.NDArray[np.float32]:

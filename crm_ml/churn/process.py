@@ -92,7 +92,10 @@ def _fitted(history: npt.NDArray[Any]) -> Process | None:
 
 
 def _summary(history: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return frequency, recency and T in whole days back from the cutoff, as `crm_ml.clv.rfm_summary` counts them."""
+    """Return frequency, recency and T, in whole days back from the cutoff.
+
+    At a cutoff at midnight these are the days of `crm_ml.clv.rfm_summary`. At another, days begin at its hour.
+    """
     x, since_last, since_first = history.astype(np.float64).T
     recency = np.ceil(since_first) - np.ceil(since_last)
     recency = np.where(x > 0, np.maximum(recency, 1.0), 0.0)

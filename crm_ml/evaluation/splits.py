@@ -47,10 +47,12 @@ class TrainingDesign:
         Raises
         ------
         SchemaError
-            The log is too short for a single cutoff.
+            The log is too short for a single cutoff, or a setting is outside its domain.
         """
         if self.n_cutoffs < 1:
             raise SchemaError(out_of_range("n_cutoffs", self.n_cutoffs, "be at least 1"))
+        if not self.history_days >= 0:
+            raise SchemaError(out_of_range("history_days", self.history_days, "be at least 0"))
         latest = moment(as_of) - longest_horizon(self.horizon_days)
         found = latest - days(self.step_days, name="step_days") * np.arange(self.n_cutoffs)[::-1]
         found = found[found >= moment(log.first) + round(self.history_days * DAY)]
@@ -63,8 +65,20 @@ class TrainingDesign:
         return stamps(found)
 
     def feature_set(self, log: CustomerLog, *, as_of: Moment, features: Features) -> FeatureSet:
-        """Return the features that are known at the oldest cutoff."""
-        return FeatureSet.settle(features, log, first_cutoff=self.cutoffs(log, as_of=as_of)[0])
+        """Return the features that are known at the oldest cutoff.
+
+        Raises
+        ------
+        SchemaError
+            There is none, or the log is too short for a single cutoff.
+        """
+        settled = FeatureSet.settle(features, log, first_cutoff=self.cutoffs(log, as_of=as_of)[0])
+        if not settled.columns:
+            raise SchemaError(
+                f"Training needs a feature at least; of {features!r} none is left, {dict(settled.left_out)}.\n"
+                "Choose others, or give the log what they need."
+            )
+        return settled
 
     def panel(self, log: CustomerLog, *, as_of: Moment, features: Features) -> pd.DataFrame:
         """Return the panel of features and labels to learn from; see `crm_ml.build_panel`."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 from crm_ml.churn import ChurnModel
 from crm_ml.clv import CLVModel
 from crm_ml.clv.summary import iter_rfm_summary
+from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.panels.panel import iter_features, nobody_bought
@@ -55,7 +56,7 @@ def predict_churn(
     ModelError
         The model is not found, damaged or of another kind.
     SchemaError
-        Nobody bought before `as_of`.
+        Nobody bought before `as_of`, or `reasons` is below 0.
 
     Examples
     --------
@@ -65,6 +66,8 @@ def predict_churn(
     >>> crm_ml.predict_churn(log, model, as_of="2017-12-01").shape
     (2463, 5)
     """
+    if reasons < 0:
+        raise SchemaError(out_of_range("reasons", reasons, "be at least 0"))
     return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
 
 

@@ -37,7 +37,6 @@ class TrainingPanel:
     process : fitted on all purchases before `as_of`; None where there are too few, or where the features lack
         what it looks at, and then there is no last column.
     cutoffs : microseconds since 1970 UTC.
-    labels_end : when the last label is known.
     """
 
     def __init__(
@@ -51,15 +50,22 @@ class TrainingPanel:
         self.process = self._processes[-1]
         self._panel = self._matrix(self.cutoffs, 0, features, spare_columns=int(self.process is not None))
         self._known = {0: self._panel}
-        self.labels_end = int(self._panel.label_end.max())
+
+    @property
+    def labels_end(self) -> int:
+        """When the last label of the rows asked for so far is known."""
+        return max(int(labels.label_end.max()) for labels in self._known.values())
 
     def rows(self, number: int) -> TrainingRows:
         """Return the rows that were silent until a window began, with its outcome.
 
+        They share the panel's memory: the next call sets their last column anew.
+
         Raises
         ------
         SchemaError
-            No cutoff lies so far back that the window is over, or everyone or no one bought in it.
+            No cutoff lies so far back that the window is over, everyone or no one bought in it, or all rows are
+            one customer's.
         """
         before, labels = self._labels(max(number - 1, 0)), self._labels(number)
         known = len(labels.churned)
@@ -68,14 +74,17 @@ class TrainingPanel:
         rows = TrainingRows(
             self._panel.features[at], labels.churned[at], labels.customer[at], labels.cutoff[at], labels.label_end[at]
         )
-        silent, end = int(rows.silent.sum()), self._horizons.ends[number]
-        if not 0 < silent < len(rows.silent):
-            raise SchemaError(
-                f"The window of {self._horizons.begin(number):g} to {end:g} days must hold customers who left and "
-                f"customers who stayed; {silent:,} of {len(rows.silent):,} bought nothing.\n"
-                "Use more history, or another horizon."
-            )
+        self._check(rows, number)
         return rows
+
+    def _check(self, rows: TrainingRows, number: int) -> None:
+        silent, customers = int(rows.silent.sum()), len(np.unique(rows.customer))
+        if not (0 < silent < len(rows.silent) and customers > 1):
+            raise SchemaError(
+                f"The window of {self._horizons.begin(number):g} to {self._horizons.ends[number]:g} days must hold "
+                f"customers who left and customers who stayed; {silent:,} of {len(rows.silent):,} bought nothing, "
+                f"rows of {customers:,} in all.\nUse more history, or another horizon."
+            )
 
     def _labels(self, number: int) -> PanelMatrix:
         """Return the labels of a horizon: of the panel's first rows, those for which they are known."""

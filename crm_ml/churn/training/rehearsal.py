@@ -23,7 +23,8 @@ MOST_TRAINED, MOST_HELD_OUT = 1_000_000, 200_000
 """Rows of a fold at most; beyond that a share of the customers stands for all."""
 
 LEAST = 10
-"""Customers who left, and who stayed, that a fold must train on and be judged on at least."""
+"""Customers who left, and who stayed, that are there to train on and to be judged on at least where a window is held
+out."""
 
 CUSTOMER_FOLDS = 5
 
@@ -82,7 +83,7 @@ def held_out_folds(rows: TrainingRows) -> tuple[list[Fold], str]:
     """Return the folds to rehearse on, the latest first, and what they hold out, in words.
 
     The latest cutoffs are held out, each predicted from rows whose label windows had ended by then. Where the
-    log is too short for a single one, customers are held out instead, a fifth at a time.
+    log is too short for a single one, customers are held out instead, a fifth at a time; two are needed.
     """
     folds: list[Fold] = []
     for cutoff in np.unique(rows.cutoff)[::-1][:WINDOWS]:
@@ -96,9 +97,11 @@ def held_out_folds(rows: TrainingRows) -> tuple[list[Fold], str]:
             break
     if folds:
         return folds, "latest windows, purged"
-    share = rows.customer % CUSTOMER_FOLDS
-    by_customer = [Fold(np.flatnonzero(share != k), np.flatnonzero(share == k)) for k in range(CUSTOMER_FOLDS)]
-    return [fold for fold in by_customer if len(fold.train) and len(fold.held_out)], "customers, in the same windows"
+    some = _some(rows, np.arange(len(rows.silent)), MOST_TRAINED)
+    place = np.unique(rows.customer[some], return_inverse=True)[1]
+    share = place % min(CUSTOMER_FOLDS, place.max() + 1)
+    by_customer = [Fold(some[share != k], some[share == k]) for k in range(share.max() + 1)]
+    return by_customer, "customers, in the same windows"
 
 
 def rehearse(
@@ -109,7 +112,7 @@ def rehearse(
     The number of trees is that of the lowest loss if it is clearly lower than that of the usual number.
     """
     growing = [
-        growing_trees(rows_at(rows.matrix, fold.train), rows.silent[fold.train], parameters=parameters, seed=seed)
+        growing_trees(_rows_at(rows.matrix, fold.train), rows.silent[fold.train], parameters=parameters, seed=seed)
         for fold in folds
     ]
     held_out = np.concatenate([fold.held_out for fold in folds])
@@ -157,7 +160,7 @@ def tune(
     return best
 
 
-def rows_at(matrix: npt.NDArray[np.float32], positions: Int) -> npt.NDArray[np.float32]:
+def _rows_at(matrix: npt.NDArray[np.float32], positions: Int) -> npt.NDArray[np.float32]:
     """Return some rows, without a copy where they are the first ones."""
     if len(positions) and positions[-1] == len(positions) - 1:
         return matrix[: len(positions)]

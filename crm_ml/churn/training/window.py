@@ -102,7 +102,8 @@ def fit_window(
     silent = rows.silent[tried.held_out]
     chosen, losses = _calibrated(calibration, tried, process, silent)
     booster = train_trees(rows.matrix, rows.silent, parameters=parameters, rounds=tried.rounds, seed=seed)
-    latest = tried.fold == 0
+    cutoff = rows.cutoff[tried.held_out]
+    latest = cutoff == cutoff.max()
     interval = fit_venn_abers(chosen(tried.log_odds, process)[latest], silent[latest])
     facts = {
         "rows": len(rows.silent),
