@@ -126,7 +126,10 @@ class ChurnModel:
             "churned": self.windows_[0].facts["churned"],
             "cutoffs": [stamp(cutoff).isoformat() for cutoff in panel.cutoffs],
             "labels_end": stamp(panel.labels_end).isoformat(),
-            "windows": [dict(window.facts) for window in self.windows_],
+            "windows": [
+                {"begin_days": horizons.begin(number), "end_days": horizons.ends[number]} | window.facts
+                for number, window in enumerate(self.windows_)
+            ],
         }
         return self
 

@@ -22,7 +22,7 @@ from crm_ml.churn import ChurnModel
 from crm_ml.churn.training import window
 from crm_ml.evaluation import TrainingDesign, backtest
 
-MEASURES = {"auc": 4, "log_loss": 4, "calibration_error": 4}
+MEASURES = ["auc", "brier", "log_loss", "calibration_error"]
 
 
 class Unconstrained(ChurnModel):
@@ -85,22 +85,22 @@ def judged_variants(judged: Judged) -> pd.DataFrame:
         lookback_days=design.lookback_days,
         target="churned",
     )
-    return done.summary()[list(MEASURES)]
+    return done.summary()[MEASURES]
 
 
 def main() -> None:
-    """Print a table per measure."""
+    """Print a table per log."""
     logs = judged_logs(SHARED)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logs", nargs="*", choices=[*logs, []], metavar="log", help=", ".join(logs))
     names = parser.parse_args().logs or [name for name, log in logs.items() if log.path is None or log.path.exists()]
-    found = {name: judged_variants(logs[name]) for name in names}
-    for measure, digits in MEASURES.items():
-        lines = [f"| {measure} | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-        for variant in VARIANTS:
-            values = (f"{table.loc[variant, measure]:.{digits}f}" for table in found.values())
-            lines.append(f"| {variant} | {' | '.join(values)} |")
+    for name in names:
+        found = judged_variants(logs[name])
+        lines = [f"| {name} | {' | '.join(MEASURES)} |", "|---|" + "---|" * len(MEASURES)]
+        for variant, measures in found.iterrows():
+            lines.append(f"| {variant} | {' | '.join(f'{value:.4f}' for value in measures)} |")
         sys.stdout.write("\n".join([*lines, "", ""]))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
