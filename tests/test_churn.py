@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from crm_ml import CustomerLog, build_features, predict_churn, simulate
 from crm_ml.churn import ChurnModel, LogisticBaseline, PurchaseProcessBaseline
 from crm_ml.churn.horizons import Horizons
 from crm_ml.churn.training import rehearsal
+from crm_ml.clv import ModifiedBetaGeoModel, rfm_summary
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
 from crm_ml.evaluation import Predictor, TrainingDesign, backtest
 from crm_ml.features import GROUPS, RFM, PersonalHorizon, build_panel
@@ -319,6 +321,20 @@ def far(log: CustomerLog) -> ChurnModel:
     return ChurnModel(**SETTINGS | {"horizon_days": (30, 60, 90)}).fit(log, as_of=AS_OF)
 
 
+def test_the_trees_are_given_the_process_of_their_window(far: ChurnModel, log: CustomerLog) -> None:
+    features, summary = build_features(log, as_of=AS_OF), rfm_summary(log, as_of=AS_OF)
+    process = ModifiedBetaGeoModel().fit(summary)
+    silent = [process.probability_no_purchase(summary, days).to_numpy() for days in (30, 60, 90)]
+    windows = (silent[0], silent[1] / silent[0], silent[2] / silent[1])
+    for number, (window, expected) in enumerate(zip(far.windows_, windows, strict=True)):
+        matrix = far._matrix(features, number)
+        assert np.array_equal(matrix[:, :-1], features[list(far.input_columns)].to_numpy(np.float32), equal_nan=True)
+        assert expit(matrix[:, -1]) == pytest.approx(expected, rel=1e-4)
+        steps = [np.column_stack([matrix[:, :-1], matrix[:, -1] + more]) for more in (-2, -1, 0, 1, 2)]
+        risks = np.array([tree_margins(window.booster, step) for step in steps])
+        assert (np.diff(risks, axis=0) >= 0).all()
+
+
 def test_a_longer_horizon_never_raises_the_risk(far: ChurnModel, features: pd.DataFrame) -> None:
     found = far.predict(features)
     for bound in ("probability", "lower", "upper"):
@@ -371,6 +387,12 @@ def test_a_personal_horizon_is_each_customers_own(log: CustomerLog) -> None:
     assert found["horizon_days"].nunique() > 20
     assert again.horizon_days == horizon
     assert again.fit(log, as_of=AS_OF).to_files() == model.to_files()
+    summary = rfm_summary(log, as_of=AS_OF)
+    process = ModifiedBetaGeoModel().fit(summary)
+    known = model._matrix(features, 0)[:, -1]
+    for own in (features["personal_horizon_days"].min(), features["personal_horizon_days"].max()):
+        here = (features["personal_horizon_days"] == own).to_numpy()
+        assert expit(known[here]) == pytest.approx(process.probability_no_purchase(summary[here], own), rel=1e-4)
     with pytest.raises(SchemaError, match="`horizon_days` must be what was trained for, PersonalHorizon"):
         model.forecast(log, as_of=AS_OF, horizon_days=30)
 

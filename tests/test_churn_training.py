@@ -13,14 +13,21 @@ from sklearn.linear_model import LogisticRegression
 
 import crm_ml
 from crm_ml.churn.calibration import METHODS, choose_calibration, fit_calibration
+from crm_ml.churn.horizons import Horizons
 from crm_ml.churn.process import HISTORY, fit_processes, silence_log_odds
 from crm_ml.churn.training import rehearsal
+from crm_ml.churn.training.panel import TrainingPanel
 from crm_ml.churn.training.rehearsal import TrainingRows, held_out_folds, rehearse, tune
 from crm_ml.churn.training.window import PARAMETERS, fit_window
 from crm_ml.churn.venn_abers import fit_venn_abers
 from crm_ml.clv import ModifiedBetaGeoModel, rfm_summary
+from crm_ml.clv.processes import bg_nbd
 from crm_ml.errors import SchemaError
-from crm_ml.events.clock import DAY, moment
+from crm_ml.evaluation import TrainingDesign
+from crm_ml.events.clock import DAY, moment, stamp
+from crm_ml.features import PersonalHorizon
+from crm_ml.features.feature_set import FeatureSet
+from crm_ml.features.trees import growing_trees, train_trees, tree_margins
 
 
 def rows(seed: int = 0, *, n: int = 3_000, cutoffs: int = 8, step: int = 15, horizon: int = 30) -> TrainingRows:
@@ -43,7 +50,9 @@ def test_what_is_held_out_lies_after_all_that_is_trained_on() -> None:
             assert set(fold.train) & set(fold.held_out) == set()
             if held == "latest windows, purged":
                 assert len(np.unique(found.cutoff[fold.held_out])) == 1
-                assert found.label_end[fold.train].max() <= found.cutoff[fold.held_out].min()
+                cutoff = found.cutoff[fold.held_out].min()
+                assert found.label_end[fold.train].max() <= cutoff
+                assert len(fold.train) == (found.label_end <= cutoff).sum()
                 seen += 1
             else:
                 assert set(found.customer[fold.train]) & set(found.customer[fold.held_out]) == set()
@@ -72,6 +81,31 @@ def test_of_very_many_customers_a_share_stands_for_all(monkeypatch: pytest.Monke
     assert set(fold.train) == {at for at in whole[0].train if found.customer[at] % 2 == 0}
     assert len(fold.held_out) == pytest.approx(held_out / 4, rel=0.2)
     assert len(set(found.customer[fold.held_out] % 4)) == 1
+
+
+def test_a_window_is_held_out_if_there_are_ten_of_either_outcome_to_judge_by() -> None:
+    found = rows(n=600)
+    last, early = found.cutoff == found.cutoff.max(), found.label_end <= found.cutoff.max()
+    for rare in (1.0, 0.0):
+        for some in (last, early):
+            for count, held_out in ((10, True), (9, False)):
+                silent = found.silent.copy()
+                silent[some] = np.where(np.arange(some.sum()) < count, rare, 1 - rare)
+                changed = TrainingRows(found.matrix, silent, found.customer, found.cutoff, found.label_end)
+                folds, _ = held_out_folds(changed)
+                assert (found.cutoff.max() in {found.cutoff[fold.held_out][0] for fold in folds}) is held_out
+
+
+def test_trees_on_one_outcome_are_nearly_sure() -> None:
+    found = rows(n=200)
+    for target in (np.ones(200), np.zeros(200)):
+        grow = growing_trees(found.matrix, target, parameters=PARAMETERS, seed=0)
+        for rounds in (2, 4, 6):
+            trees = train_trees(found.matrix, target, parameters=PARAMETERS, rounds=rounds, seed=0)
+            margins = grow(2, found.matrix)
+            assert margins == pytest.approx(tree_margins(trees, found.matrix), abs=1e-5)
+            # 1 - 1e-6 in single precision is 6 % of that 1e-6 off
+            assert margins == pytest.approx(np.where(target, 1, -1) * logit(1 - 1e-6), abs=0.1)
 
 
 def young(n: int, customers: Any) -> TrainingRows:
@@ -108,9 +142,10 @@ def test_bounds_come_from_everyone_held_out_at_the_latest_cutoff(
     monkeypatch.setattr(rehearsal, "MOST_ROUNDS", 25)
     found = rows(n=600, cutoffs=cutoffs)
     fitted = fit_window(
-        found, directions=[1, 0, 0, 0], calibration="none", process_column=False, tuning_seconds=None, seed=3
+        found, directions=[1, 0, 0, 0], calibration="isotonic", process_column=False, tuning_seconds=None, seed=3
     )
     assert fitted.facts["held_out"] == held
+    assert fitted.booster.num_boosted_rounds() == fitted.facts["rounds"] == 25
     parameters = PARAMETERS | {"monotone_constraints": "(1,0,0,0)"}
     tried = rehearse(found, held_out_folds(found)[0], parameters=parameters, seed=3)
     latest = np.isin(tried.held_out, np.flatnonzero(found.cutoff == found.cutoff.max()))
@@ -120,9 +155,11 @@ def test_bounds_come_from_everyone_held_out_at_the_latest_cutoff(
     )
 
 
-def test_a_rehearsal_is_training_on_each_fold() -> None:
-    found = rows()
-    folds, _ = held_out_folds(found)
+@pytest.mark.parametrize("cutoffs", [8, 2])
+def test_a_rehearsal_is_training_on_each_fold(cutoffs: int) -> None:
+    found = rows(cutoffs=cutoffs)
+    folds, held = held_out_folds(found)
+    assert held == ("latest windows, purged" if cutoffs == 8 else "customers, in the same windows")
     parameters = PARAMETERS | {"monotone_constraints": "(1,0,0,0)"}
     tried = rehearse(found, folds, parameters=parameters, seed=3)
     for number, fold in enumerate(folds):
@@ -237,9 +274,10 @@ def test_isotonic_steps_are_scikit_learns() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_calibration_keeps_the_order(method: Any) -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_calibration_keeps_the_order(method: Any, sign: int) -> None:
     odds, left = distorted(6, n=5_000)
-    found = fit_calibration(method, odds, odds, left)
+    found = fit_calibration(method, sign * odds, sign * odds, left)
     grid = np.linspace(-12, 12, 400)
     probability = found(grid, np.zeros(400))
     assert (np.diff(probability) >= 0).all()
@@ -264,6 +302,24 @@ def test_the_calibration_is_chosen_by_windows_it_has_not_seen(
     assert "blend" not in losses
 
 
+def test_chance_does_not_make_a_calibration() -> None:
+    chosen, lowest = [], []
+    for seed in range(10):
+        odds, left = distorted(seed, n=400, level=0.0, slope=1.0)
+        found, losses = choose_calibration(odds, odds, left, np.arange(400) % 3)
+        chosen.append(found.method)
+        lowest.append(min(losses, key=lambda method: losses[method]))
+    assert lowest.count("none") < 7
+    assert chosen.count("none") > 8
+
+
+def test_a_calibration_is_fitted_on_all_that_was_held_out() -> None:
+    odds, left = distorted(8, n=2_000)
+    found, _ = choose_calibration(odds, np.full(2_000, np.nan), left, np.arange(2_000) % 3)
+    assert found == fit_calibration(found.method, odds, odds, left)
+    assert found.method != "none"
+
+
 def test_losses_are_those_of_windows_left_out() -> None:
     odds, left = distorted(7, n=900)
     window = np.arange(900) % 3
@@ -282,8 +338,9 @@ def test_isotonic_steps_are_thought_of_where_there_are_many() -> None:
     left = (draw.random(40_000) < np.where(odds > 0, 0.8, 0.1)).astype(float)
     found, _ = choose_calibration(odds, np.full(40_000, np.nan), left, np.arange(40_000) % 2)
     assert found.method == "isotonic"
-    _, losses = choose_calibration(odds[:9_999], odds[:9_999], left[:9_999], np.zeros(9_999))
-    assert "isotonic" not in losses
+    for n, thought_of in ((9_999, False), (10_000, True)):
+        _, losses = choose_calibration(odds[:n], odds[:n], left[:n], np.zeros(n))
+        assert ("isotonic" in losses) is thought_of
 
 
 def test_venn_abers_is_isotonic_regression_with_one_customer_more() -> None:
@@ -329,6 +386,54 @@ def test_the_process_is_that_of_the_summary() -> None:
     own = np.where(np.arange(len(history)) % 2, 30.0, 90.0)
     each = np.where(np.arange(len(history)) % 2, silent[30], silent[90])
     assert expit(silence_log_odds(late, history, 0, own)) == pytest.approx(each, rel=1e-6)
+
+
+def test_the_process_is_never_quite_sure() -> None:
+    (process,) = fit_processes(crm_ml.load_sample(), [moment("2017-08-01")])
+    assert process is not None
+    history = np.array([[2_000, 300, 400], [300, 0.1, 301], [0, 0.1, 0.1], [0, 4_000, 4_000]], dtype=np.float32)
+    for begin, end in ((0, 1e-3), (0, 30), (300, 600)):
+        odds = silence_log_odds(process, history, begin, end)
+        assert (np.abs(odds) <= logit(1 - 1e-9) * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize(
+    "horizons", [Horizons((20.0, 50.0)), Horizons.of(PersonalHorizon(shortest_days=5, longest_days=50))]
+)
+def test_each_cutoff_has_the_process_known_by_then(horizons: Horizons) -> None:
+    log, as_of = crm_ml.load_sample(), "2017-09-01"
+    design = TrainingDesign(horizon_days=horizons.first, n_cutoffs=4, step_days=30, lookback_days=None)
+    features = FeatureSet.settle(horizons.with_feature(list(HISTORY)), log, first_cutoff="2017-05-01")
+    panel = TrainingPanel(log, as_of=as_of, design=design, horizons=horizons, features=features)
+    for number, end in enumerate(horizons.ends):
+        found = panel.rows(number)
+        assert len(np.unique(found.cutoff)) >= 3
+        for cutoff in np.unique(found.cutoff):
+            summary = rfm_summary(log, as_of=stamp(cutoff))
+            fitted = ModifiedBetaGeoModel().fit(summary)
+            here = found.cutoff == cutoff
+            own = found.matrix[here, -2].astype(float) if horizons.personal else end
+            silent = bg_nbd.probability_no_purchase(
+                own, *summary[["frequency", "recency", "T"]].to_numpy(float).T, modified=True, **fitted.params_
+            )
+            if begin := horizons.begin(number):
+                panel_rows = crm_ml.build_panel(log, cutoffs=[stamp(cutoff)], horizon_days=begin, features=())
+                at_risk = panel_rows["churned"].to_numpy() == 1
+                silent = (silent / fitted.probability_no_purchase(summary, begin).to_numpy())[at_risk]
+            assert expit(found.matrix[here, -1]) == pytest.approx(silent, rel=1e-4)
+    assert panel.process is not None
+    now = ModifiedBetaGeoModel().fit(rfm_summary(log, as_of=as_of))
+    assert dict(panel.process.params_) == pytest.approx(dict(now.params_), rel=1e-9)
+
+
+@pytest.mark.parametrize("missing", HISTORY)
+def test_a_process_needs_all_of_its_history(missing: str) -> None:
+    log, as_of = crm_ml.load_sample(), "2017-09-01"
+    features = FeatureSet.settle([name for name in HISTORY if name != missing], log, first_cutoff="2017-05-01")
+    design = TrainingDesign(n_cutoffs=1)
+    panel = TrainingPanel(log, as_of=as_of, design=design, horizons=Horizons.of(30), features=features)
+    assert panel.process is None
+    assert panel.rows(0).matrix.shape[1] == 2
 
 
 def test_too_few_purchases_make_no_process() -> None:

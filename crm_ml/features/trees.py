@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import logit
 
 from crm_ml.errors import ModelError, SchemaError, missing_column
 from crm_ml.features.ragged import Float
@@ -97,16 +96,16 @@ def growing_trees(
     Parameters are those of `train_trees`; the target is of zeros and ones.
     """
     booster, data = _planted(features, target, parameters=parameters, seed=seed)
+    start = float(tree_margins(booster, features[:1])[0])  # in XGBoost's own precision
     grown = 0
-    margins: Float | float = 0.0
+    margins: Float | float = start
 
     def grow(rounds: int, rows: Matrix) -> Float:
         nonlocal grown, margins
         for number in range(grown, grown + rounds):
             booster.update(data, number)
-        start = float(logit(_base(target)))
         latest = booster.inplace_predict(rows, iteration_range=(grown, grown + rounds), predict_type="margin")
-        margins, grown = margins + np.asarray(latest, dtype=np.float64) - (start if grown else 0.0), grown + rounds
+        margins, grown = margins + np.asarray(latest, dtype=np.float64) - start, grown + rounds
         return margins
 
     return grow
