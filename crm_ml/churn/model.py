@@ -127,7 +127,7 @@ class ChurnModel:
             "cutoffs": [stamp(cutoff).isoformat() for cutoff in panel.cutoffs],
             "labels_end": stamp(panel.labels_end).isoformat(),
             "windows": [
-                {"begin_days": horizons.begin(number), "end_days": horizons.ends[number]} | window.facts
+                {"begin_days": horizons.begin(number), "end_days": horizons.ends[number], **window.facts}
                 for number, window in enumerate(self.windows_)
             ],
         }
