@@ -19,7 +19,7 @@ __all__ = ["Fold", "Rehearsal", "TrainingRows", "held_out_folds", "rehearse", "t
 WINDOWS, ENOUGH_ROWS = 4, 10_000
 """At most so many of the latest windows are held out, and no more than it takes to hold so many customers."""
 
-MOST_TRAINED, MOST_HELD_OUT = 1_000_000, 200_000
+MOST_TRAINED, MOST_HELD_OUT = 300_000, 100_000
 """Rows of a fold at most; beyond that a share of the customers stands for all."""
 
 LEAST = 10
