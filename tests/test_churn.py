@@ -156,7 +156,8 @@ def test_predictions_do_not_depend_on_batch_row_or_column_order(model: ChurnMode
 
 def test_the_same_seed_gives_the_same_model_and_another_another(log: CustomerLog, model: ChurnModel) -> None:
     assert ChurnModel(**SETTINGS).fit(log, as_of=AS_OF).to_files() == model.to_files()
-    assert ChurnModel(**SETTINGS, seed=1).fit(log, as_of=AS_OF).to_files() != model.to_files()
+    other = ChurnModel(**SETTINGS, seed=1).fit(log, as_of=AS_OF)
+    assert other.to_files()["booster_1.ubj"] != model.to_files()["booster_1.ubj"]
 
 
 def test_event_types_close_at_the_first_cutoff_and_stay_closed(model: ChurnModel, log: CustomerLog) -> None:

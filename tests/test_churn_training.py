@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 import crm_ml
 from crm_ml.churn.calibration import METHODS, choose_calibration, fit_calibration
 from crm_ml.churn.horizons import Horizons
-from crm_ml.churn.process import HISTORY, fit_processes, silence_log_odds
+from crm_ml.churn.process import HISTORY, fit_processes, process_feature, silence_log_odds
 from crm_ml.churn.training import rehearsal
 from crm_ml.churn.training.panel import TrainingPanel
-from crm_ml.churn.training.rehearsal import TrainingRows, held_out_folds, rehearse, tune
+from crm_ml.churn.training.rehearsal import Fold, TrainingRows, held_out_folds, rehearse, tune
 from crm_ml.churn.training.window import PARAMETERS, fit_window
 from crm_ml.churn.venn_abers import fit_venn_abers
 from crm_ml.clv import ModifiedBetaGeoModel, rfm_summary
@@ -192,6 +192,52 @@ def test_trees_are_as_many_as_usual_unless_others_are_clearly_better(strength: f
     gain = losses[200] - losses[best]
     clearly = gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
     assert tried.rounds == (best if clearly else 200)
+
+
+@pytest.mark.parametrize(
+    ("worse_for", "rounds", "looks"),
+    [(0, 400, 16), (3, 400, 16), (4, 225, 13), (20, 200, 12)],
+)
+def test_growing_goes_on_past_a_short_rise_and_no_further(
+    worse_for: int, rounds: int, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss falls until 225 trees (or 200), is worse for some looks and then lower than ever."""
+    falling = 8 if worse_for == 20 else 9
+    script = [*np.linspace(0, 1, falling), *[0.5] * worse_for, *np.linspace(1.1, 2, 20)]
+    grown = []
+
+    def scripted(matrix: Any, target: Any, **_: Any) -> Any:
+        def grow(more: int, rows: Any) -> Any:
+            grown.append(more)
+            return np.repeat(script[len(grown) - 1], len(rows))
+
+        return grow
+
+    monkeypatch.setattr(rehearsal, "growing_trees", scripted)
+    found = rows(n=600)
+    found = TrainingRows(found.matrix, np.ones(600), found.customer, found.cutoff, found.label_end)
+    fold = Fold(np.arange(300), np.arange(300, 600))
+    tried = rehearse(found, [fold], parameters={}, seed=0)
+    assert tried.rounds == rounds
+    assert grown == [25] * looks
+    assert tried.log_odds.tolist() == [script[rounds // 25 - 1]] * 300
+
+
+def test_what_can_only_raise_the_risk_does_not_lower_it_even_on_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "MOST_ROUNDS", 50)
+    found = rows()
+    noise = (np.random.default_rng(2).random(len(found.silent)) < 0.5).astype(float)
+    found = TrainingRows(found.matrix, noise, found.customer, found.cutoff, found.label_end)
+    fitted = fit_window(
+        found, directions=[1, -1, 0, 0], calibration=None, process_column=False, tuning_seconds=None, seed=3
+    )
+    for column, direction in enumerate((1, -1, 0, 0)):
+        moved = np.repeat(found.matrix[:100, None], 40, axis=1)
+        moved[:, :, column] = np.linspace(-2, 2, 40)
+        risk = tree_margins(fitted.booster, moved.reshape(-1, 4)).reshape(100, -1)
+        assert bool((np.diff(risk) < 0).any()) is (direction <= 0)
+        assert bool((np.diff(risk) > 0).any()) is (direction >= 0)
+    assert process_feature(30).churn == 1
 
 
 def rehearsal_trees(found: TrainingRows, train: Any, parameters: Any, rounds: int) -> Any:
