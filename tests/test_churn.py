@@ -232,6 +232,9 @@ def test_nobody_is_predicted_nothing(horizon: Any, log: CustomerLog) -> None:
 def test_reasons_cannot_be_fewer_than_none(model: ChurnModel, log: CustomerLog) -> None:
     with pytest.raises(SchemaError, match="`reasons` must be at least 0; got -1"):
         predict_churn(log, model, as_of=AS_OF, reasons=-1)
+    scores = predict_churn(log, model, as_of="2024-11-01T02:00+02:00")
+    assert scores["as_of"].tolist() == [AS_OF] * len(scores)
+    assert scores["as_of"].dtype == "datetime64[us, UTC]"
     assert predict_churn(log, model, as_of=AS_OF, reasons=0).columns.tolist()[-1] == "as_of"
     assert predict_churn(log, model, as_of=AS_OF, reasons=1).columns.tolist()[-1] == "reason_1"
 
@@ -441,7 +444,7 @@ def test_a_young_log_holds_out_customers() -> None:
 def test_time_to_tune_is_spent_on_the_trees(log: CustomerLog) -> None:
     tuned = ChurnModel(**SETTINGS, tuning_seconds=1e-9).fit(log, as_of=AS_OF)
     assert tuned.to_files()["booster_1.ubj"] == ChurnModel(**SETTINGS).fit(log, as_of=AS_OF).to_files()["booster_1.ubj"]
-    longer = ChurnModel(**SETTINGS, tuning_seconds=2).fit(log, as_of=AS_OF)
+    longer = ChurnModel(**SETTINGS, tuning_seconds=0.5).fit(log, as_of=AS_OF)
     best, usual = (found.training_["windows"][0]["held_out_log_loss"]["none"] for found in (longer, tuned))
     assert best <= usual
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -253,13 +254,30 @@ def rehearsal_trees(found: TrainingRows, train: Any, parameters: Any, rounds: in
     )
 
 
-def test_tuning_never_ends_worse_and_finds_what_is_plainly_better() -> None:
+def test_tuning_finds_what_is_plainly_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10))
+    monkeypatch.setattr(rehearsal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     found = rows(n=2_000)
     folds, _ = held_out_folds(found)
     poor = PARAMETERS | {"max_depth": 1, "reg_lambda": 1e6}
     before = rehearse(found, folds, parameters=poor, seed=0).log_loss
     best = tune(found, folds, parameters=poor, seed=0, seconds=3)
     assert rehearse(found, folds, parameters=best, seed=0).log_loss < before
+
+
+def test_of_the_parameters_tried_in_time_the_best_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses, tried, clock = iter([0.5, 0.6, 0.3, 0.4, 0.1]), [], iter(range(10))
+
+    def scripted(*_: Any, parameters: Any, **__: Any) -> Any:
+        tried.append(parameters)
+        return SimpleNamespace(log_loss=next(losses))
+
+    monkeypatch.setattr(rehearsal, "rehearse", scripted)
+    monkeypatch.setattr(rehearsal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    best = tune(rows(n=10), [], parameters=PARAMETERS, seed=0, seconds=4)
+    assert len(tried) == 4
+    assert best == tried[2] != tried[3]
+    assert best["eta"] == PARAMETERS["eta"]
 
 
 def distorted(seed: int, *, n: int, level: float = -0.7, slope: float = 1.6) -> tuple[Any, Any]:
