@@ -48,10 +48,12 @@ bench-features: $(ENVIRONMENT)  ## Print the features' speed beside pandas and D
 	.venv/bin/python tests/benchmarks/features.py frames $$shop --folder "$$folder" && \
 	.venv/bin/python tests/benchmarks/features.py scaling
 
-bench-churn: $(ENVIRONMENT)  ## Print the churn model beside its rivals on every log, its training time and memory
-	@export PYTHONPATH=. && \
-	OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/churn.py && \
-	for part in table large; do echo; .venv/bin/python tests/benchmarks/churn_training.py $$part || exit; done
+bench-churn: $(ENVIRONMENT)  ## Print the churn model beside its rivals, its choices and alarms, its training time and memory
+	@export PYTHONPATH=.:tests && \
+	for table in churn churn_choices alarms; do \
+		OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/$$table.py || exit; echo; \
+	done && \
+	for part in table large; do .venv/bin/python tests/benchmarks/churn_training.py $$part || exit; echo; done
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
