@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,23 +60,22 @@ def panel_matrix(
     ----------
     spare_columns : columns of NaN to the right of the features, for the caller to fill.
     """
-    windows: dict[str, Any] = {"cutoffs": cutoffs, "horizon_days": horizon_days, "lookback_days": lookback_days}
-    labelled = panel_sweep(log, features=FeatureSet((), ()), **windows)
+    sweep = panel_sweep(log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=features)
+    labelled, filling = replace(sweep, features=FeatureSet((), ())), replace(sweep, horizon_days=None)
     parts = [part for part in labelled.parts(log) if len(part.customers)]
     if not parts:
-        raise nobody_eligible(labelled)
+        raise nobody_eligible(sweep)
     _, who, at, order = in_panel_order(parts)
     horizon, churned = (
         np.concatenate([part.columns[name] for part in parts])[order] for name in ("horizon_days", "churned")
     )
     del parts
-    sweep = panel_sweep(log, features=features, **windows)
     names = sweep.features.columns
     matrix = np.full((len(order), len(names) + spare_columns), np.nan, dtype=np.float32)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     begin = 0
-    for part in sweep.parts(log) if names else ():
+    for part in filling.parts(log) if names else ():
         end = begin + len(part.customers)
         rows = [part.columns[name].astype(np.float32) for name in names]
         matrix[place[begin:end], : len(names)] = np.column_stack(rows)
