@@ -24,7 +24,7 @@ ORDER = [
     "decisions", "plots", "report", "registry", "scoring", "cli",
 ]  # fmt: skip
 HOME = {"matplotlib": "plots/", "mlflow": "registry/", "pyspark": "events/spark"}
-LAZY = {"lifetimes", "numba", "xgboost"}
+LAZY = {"lifetimes", "numba", "statsmodels", "xgboost"}
 TOP_LEVEL = {
     "crm_ml", "notebooks", "tests", "models", "data",
     "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "LICENSE",

@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, kron, vstack
 
-from crm_ml.decisions import knapsack
-from crm_ml.decisions.knapsack import affordable_prefix, dual_bound, solve_knapsack
+from crm_ml.decisions.budget import knapsack
+from crm_ml.decisions.budget.knapsack import affordable_prefix, dual_bound, solve_knapsack
 
 
 def random_case(rng, *, customers, offers, whole):

@@ -3,6 +3,7 @@
 `from_predictions` asks `evaluation`, `from_estimator` the model.
 """
 
+from crm_ml.plots.decisions import FrontierDisplay, PlanDisplay
 from crm_ml.plots.display import Display, draw_svg
 from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay
 from crm_ml.plots.purchase_process import (
@@ -15,7 +16,7 @@ from crm_ml.plots.purchase_process import (
 from crm_ml.plots.purchases import TrackingDisplay
 from crm_ml.plots.reasons import ImportanceDisplay, PartialDependenceDisplay, ReasonsDisplay
 from crm_ml.plots.targeting import GainsDisplay, LiftDisplay, ProfitDisplay
-from crm_ml.plots.value import ConcentrationDisplay, FrontierDisplay, PlanDisplay, SegmentsDisplay
+from crm_ml.plots.value import ConcentrationDisplay, SegmentsDisplay
 
 __all__ = [
     "AliveHistoryDisplay",

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crm_ml.decisions.knapsack import Allocation, solve_knapsack
-from crm_ml.decisions.offers import VALUE_COLUMNS, Offer, price_offers, read_probability, read_value
-from crm_ml.decisions.rules import compare_simple_rules
+from crm_ml.decisions.budget.knapsack import Allocation, solve_knapsack
+from crm_ml.decisions.budget.offers import VALUE_COLUMNS, Offer, price_offers, read_probability, read_value
+from crm_ml.decisions.budget.rules import compare_simple_rules
 from crm_ml.errors import CrmError, SchemaError, out_of_range
 
 __all__ = ["BudgetPlan", "allocate_budget"]
@@ -141,7 +141,7 @@ def allocate_budget(customers: pd.DataFrame, offers: Sequence[Offer], budget: fl
 
     Notes
     -----
-    Solved as a multiple-choice knapsack by its Lagrangian (see `crm_ml.decisions.knapsack`); the bound is
+    Solved as a multiple-choice knapsack by its Lagrangian (see `crm_ml.decisions.budget.knapsack`); the bound is
     that of the linear relaxation over the offers within the budget.
 
     Examples

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crm_ml.decisions.knapsack import affordable_prefix, purse_of
+from crm_ml.decisions.budget.knapsack import affordable_prefix, purse_of
 
 __all__ = ["compare_simple_rules"]
 

@@ -1,0 +1,6 @@
+"""Budget allocation: who gets which offer, and the proof of how good that is."""
+
+from crm_ml.decisions.budget.offers import Offer
+from crm_ml.decisions.budget.plan import BudgetPlan, allocate_budget
+
+__all__ = ["BudgetPlan", "Offer", "allocate_budget"]
