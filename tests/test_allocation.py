@@ -169,7 +169,7 @@ def test_nobody_and_one_customer(count, budget):
     assert plan.expected_gain == plan.upper_bound == 70.0 * contacted
     assert plan.gap == 0.0
     assert plan.assignments.index.name == "customer_id"
-    assert plan.assignments.columns.tolist() == ["offer", "cost", "expected_gain", "value_basis"]
+    assert plan.assignments.columns.tolist() == ["offer", "cost", "expected_gain", "value_basis", "holdout"]
     assert plan.frontier(points=3)["expected_gain"].iloc[-1] == 70.0 * count
     assert f"{contacted} of {count} customers" in plan.summary()
     assert plan.simple_rules["share_of_plan"].isna().all() == (contacted == 0)

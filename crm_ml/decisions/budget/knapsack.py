@@ -1,20 +1,14 @@
-"""The multiple-choice knapsack: at most one offer per customer, one budget, the largest total gain.
+"""The multiple-choice knapsack: at most one offer per customer, within limits, for the largest total gain.
 
-From a customer's present choice the steps worth taking are the edges of the upper convex hull of the
-points (cost, gain). Taking the steps of all customers in order of gain per dollar, until one no longer
-fits, solves the linear relaxation, and the density of the step that did not fit is its multiplier
-(Sinha and Zoltners 1979, *Operations Research* 27:503-515). It is found by bisecting at medians, in
-linear time (Zemel 1984, *Information Processing Letters* 18:123-128). What is left of the purse is filled
-in the same way: offers that no longer fit are dropped, hulls are drawn afresh from where each customer
-stands, and so on until nothing fits.
+The limits get prices (`crm_ml.decisions.budget.prices`), every customer takes what gains most at these prices,
+and what that leaves over or passes is spent or mended (`crm_ml.decisions.budget.moves`). The prices also bound
+what any plan can gain.
 
-Such a plan's gain never falls as the budget grows. Follow two purses through the one list of all steps in
-order of density: at the first step that only the larger can afford, the smaller has less left than the
-step costs and only steps of lower density to spend it on, so it gains less than that one step brings.
-The same holds of the best single step, so also of the better of the two plans, which never brings less
+Within a single budget such a plan's gain never falls as the budget grows. Follow two purses through the one
+list of all steps in order of density: at the first step that only the larger can afford, the smaller has less
+left than the step costs and only steps of lower density to spend it on, so it gains less than that one step
+brings. The same holds of the best single step, so also of the better of the two plans, which never brings less
 than half of the optimum (Kellerer, Pferschy and Pisinger 2004, *Knapsack Problems*, chapter 11).
-
-Arrays are offers by customers; -1 stands for no offer.
 """
 
 from __future__ import annotations
@@ -22,62 +16,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["Allocation", "affordable_prefix", "dual_bound", "purse_of", "solve_knapsack"]
+from crm_ml.decisions.budget.moves import fill, mend
+from crm_ml.decisions.budget.options import PER_GAIN, Choice, Floats, Limits, Options, respond, tally
+from crm_ml.decisions.budget.prices import find_prices
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-ROUNDING = 1e-12  # three times 0.1 is more than 0.3 in floating point, and yet within a budget of 0.3
-CUSTOMERS_AT_ONCE = 65_536  # hulls are drawn for so many at a time, to stay within the processor's cache
-SORTED_AT_ONCE = 65_536
+__all__ = ["Allocation", "allocate", "solve_knapsack"]
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """An assignment of offers and the evidence of how good it is.
+    """A choice of offers and the evidence of how good it is.
 
     Attributes
     ----------
     choice : ndarray of shape (n_customers,)
         Position of the customer's offer, -1 for none.
-    spend, gain : float
-        Total cost and total gain of the choice.
+    totals : ndarray of shape (3, n_offers, n_groups)
+        Its contacts, costs and gains.
+    prices : ndarray of shape (n_limits,)
+        Gain per further unit of each limit in the linear relaxation; 0 for a limit that does not bind.
     upper_bound : float
-        No assignment within the budget gains more.
-    shadow_price : float
-        Gain per further dollar of budget in the linear relaxation; 0 once everything worth having is paid.
+        No choice within the limits gains more.
     """
 
-    choice: Integers
-    spend: float
-    gain: float
+    choice: Choice
+    totals: Floats
+    prices: Floats
     upper_bound: float
-    shadow_price: float
 
 
-@dataclass(frozen=True)
-class _Steps:
-    """Hull steps of many customers, customer by customer, each customer's densest first."""
-
-    row: Integers
-    offer: Integers
-    cost: Floats
-    density: Floats
-
-
-def solve_knapsack(costs: Floats, gains: Floats, *, budget: float) -> Allocation:
-    """Choose at most one offer per customer for a large total gain within the budget.
+def solve_knapsack(options: Options, limits: Limits, *, start: Floats | None = None) -> Allocation:
+    """Choose at most one offer per customer for a large total gain within the limits.
 
     Parameters
     ----------
-    costs : ndarray of shape (n_offers, n_customers)
-        What each offer takes from the budget, at least 0.
-    gains : ndarray of shape (n_offers, n_customers)
-        Net gain of each offer; one that is not positive is never chosen.
-    budget : float
-        At least 0 and finite, in the unit of the costs.
+    options, limits : what there is to give, and within which limits
+    start : ndarray of shape (n_limits,), optional
+        Prices to begin from.
 
     Returns
     -------
@@ -88,168 +64,56 @@ def solve_knapsack(costs: Floats, gains: Floats, *, budget: float) -> Allocation
     --------
     Two customers, two offers; 12 dollars buy the dear offer for one and the cheap one for the other.
 
-    >>> costs = np.array([[2.0, 2.0], [10.0, 10.0]])
-    >>> gains = np.array([[3.0, 4.0], [9.0, 5.0]])
-    >>> solve_knapsack(costs, gains, budget=12.0)
-    Allocation(choice=array([1, 0]), spend=12.0, gain=13.0, upper_bound=13.0, shadow_price=0.125)
+    >>> options = Options(np.array([[2.0], [10.0]]), np.array([[3.0, 4.0], [9.0, 5.0]]), np.zeros(2, np.int32), 1)
+    >>> budget = Limits(np.full((1, 3, 2, 1), [[[0.0]], [[1.0]], [[0.0]]]), np.array([12.0]))
+    >>> found = solve_knapsack(options, budget)
+    >>> found.choice.tolist(), found.prices.round(12).tolist(), found.upper_bound
+    ([1, 0], [0.125], 13.0)
     """
-    purse = purse_of(budget)
-    start = _best_free(costs, gains)
-    choice, multiplier = _fill(costs, gains, start, purse)
-    gain = float(_chosen(gains, choice).sum())
-    single = _best_single(costs, gains, start, purse)
-    single_gain = float(_chosen(gains, single).sum())
-    if single_gain > gain:
-        choice, gain = single, single_gain
-    bound = dual_bound(costs, gains, budget=budget, multiplier=multiplier)
-    shadow_price = multiplier
-    if costs.max(initial=0.0) > purse:  # a further dollar may count towards an offer still out of reach
-        steps = _hull_steps(costs, gains, start, np.arange(start.size), np.inf)
-        shadow_price = _densest_within(steps.density, steps.cost, purse)[1]
-    spend = min(float(_chosen(costs, choice).sum()), budget)
-    return Allocation(choice, spend, gain, max(bound, gain), shadow_price)
+    reach = limits.reach()
+    found = find_prices(options, limits, reach, start=start)
+    choice = allocate(options, limits, found.prices)
+    totals = tally(options, choice)
+    prices = found.prices
+    if (options.costs > reach.max(axis=1)[:, None]).any():  # more of a limit may count towards an offer out of reach
+        prices = find_prices(options, limits, np.full(reach.shape, np.inf), start=start).prices
+    gain = float(totals[PER_GAIN].sum())
+    return Allocation(choice, totals, prices, max(found.bound, gain))
 
 
-def purse_of(budget: float) -> float:
-    """Return the budget with room for the rounding of sums of decimal costs.
+def allocate(options: Options, limits: Limits, prices: Floats) -> Choice:
+    """Choose within the limits, by the limits' prices.
 
-    >>> 0.1 + 0.1 + 0.1 <= 0.3, 0.1 + 0.1 + 0.1 <= purse_of(0.3)
-    (False, True)
+    Parameters and choice are those of `solve_knapsack`.
     """
-    return budget * (1.0 + ROUNDING)
+    choice = respond(options, limits.priced(prices), limits.reach()).choice
+    if not mend(options, limits, prices, choice):
+        choice = _nothing(options)
+    fill(options, limits, prices, choice)
+    single = _best_single(options, limits)
+    return single if _gain(options, single) > _gain(options, choice) else choice
 
 
-def dual_bound(costs: Floats, gains: Floats, *, budget: float, multiplier: float) -> float:
-    """Return the Lagrangian bound on the gain of any assignment within the budget.
-
-    It holds for every ``multiplier`` of at least 0; offers dearer than the whole budget are left out.
-
-    >>> dual_bound(np.array([[5.0, 5.0]]), np.array([[4.0, 3.0]]), budget=5.0, multiplier=0.6)
-    4.0
-    """
-    surplus, purse = np.zeros(gains.shape[1]), purse_of(budget)
-    for cost, gain in zip(costs, gains, strict=True):
-        np.maximum(surplus, gain - multiplier * cost, out=surplus, where=cost <= purse)
-    return float(surplus.sum()) + multiplier * budget
+def _best_single(options: Options, limits: Limits) -> Choice:
+    """Give what costs nothing, and make the one change to it that gains most, where that is within the limits."""
+    reach = limits.reach()
+    no_toll = np.zeros((3, *reach.shape))
+    choice = respond(options, no_toll, np.minimum(reach, 0.0)).choice
+    best = respond(options, no_toll, reach).choice
+    rise = _chosen(options.gains, best) - _chosen(options.gains, choice)
+    if rise.max(initial=0.0) > 0:
+        choice[rise.argmax()] = best[rise.argmax()]
+    return choice if limits.room(tally(options, choice)).min() >= 0 else _nothing(options)
 
 
-def affordable_prefix(costs: Floats, purse: float) -> int:
-    """Return how many of the costs, from the first on without a gap, the purse can pay.
-
-    >>> affordable_prefix(np.array([4.0, 3.0, 5.0, 1.0]), 8.0)
-    2
-    """
-    count = int(np.searchsorted(np.cumsum(costs), purse, side="right"))
-    while costs[:count].sum() > purse:  # a running sum over millions drifts further than a pairwise one
-        count -= 1
-    return count
+def _nothing(options: Options) -> Choice:
+    return np.full(options.n_customers, -1, dtype=np.int16)
 
 
-def _fill(costs: Floats, gains: Floats, start: Integers, purse: float) -> tuple[Integers, float]:
-    """Take the densest steps, round by round; also return the density the first round broke at."""
-    choice, rows, multiplier = start.copy(), np.arange(start.size), None
-    while rows.size:
-        steps = _hull_steps(costs, gains, choice, rows, purse)
-        taken, broke_at = _densest_within(steps.density, steps.cost, purse)
-        multiplier = broke_at if multiplier is None else multiplier
-        row, offer = steps.row[taken], steps.offer[taken]
-        furthest = np.append(row[1:] != row[:-1], np.ones(min(row.size, 1), dtype=bool))
-        choice[row[furthest]] = offer[furthest]
-        purse -= float(steps.cost[taken].sum())
-        rows = np.unique(steps.row[~taken])
-    return choice, multiplier or 0.0
+def _gain(options: Options, choice: Choice) -> float:
+    return float(tally(options, choice)[PER_GAIN].sum())
 
 
-def _hull_steps(costs: Floats, gains: Floats, choice: Integers, rows: Integers, reach: float) -> _Steps:
-    """Draw the hulls of the given customers over offers that cost at most ``reach`` more than theirs."""
-    parts = []
-    for begin in range(0, max(rows.size, 1), CUSTOMERS_AT_ONCE):
-        some = rows[begin : begin + CUSTOMERS_AT_ONCE]
-        offer, cost, density = _hulls(costs.take(some, axis=1), gains.take(some, axis=1), choice[some], reach)
-        row, level = np.nonzero(offer.T >= 0)
-        parts.append((some[row], offer[level, row], cost[level, row], density[level, row]))
-    row, offer, cost, density = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _Steps(row, offer, cost, density)
-
-
-def _hulls(costs: Floats, gains: Floats, choice: Integers, reach: float) -> tuple[Integers, Floats, Floats]:
-    """Walk each upper hull from the present choice; all three arrays are steps by customers."""
-    at_cost, at_gain = _chosen(costs, choice), _chosen(gains, choice)
-    within = costs - at_cost <= reach
-    offers = np.full(costs.shape, -1, dtype=np.int64)
-    step_costs, densities = np.zeros(costs.shape), np.zeros(costs.shape)
-    ceiling = np.full(choice.size, np.inf)
-    for level in range(costs.shape[0]):
-        best, pick = np.zeros(choice.size), offers[level]
-        for offer, (cost, gain) in enumerate(zip(costs, gains, strict=True)):
-            run, rise = cost - at_cost, gain - at_gain
-            slope = np.zeros(choice.size)
-            np.divide(rise, run, out=slope, where=within[offer] & (run > 0) & (rise > 0))
-            better = slope > best
-            pick[better], best[better] = offer, slope[better]
-        moved = pick >= 0
-        if not moved.any():
-            break
-        ceiling = np.minimum(ceiling, best)  # slopes fall along a hull; rounding must not say otherwise
-        next_cost, next_gain = _chosen(costs, pick), _chosen(gains, pick)
-        step_costs[level], densities[level] = next_cost - at_cost, ceiling
-        at_cost, at_gain = np.where(moved, next_cost, at_cost), np.where(moved, next_gain, at_gain)
-    return offers, step_costs, densities
-
-
-def _densest_within(density: Floats, cost: Floats, purse: float) -> tuple[NDArray[np.bool_], float]:
-    """Mark the densest steps up to the first the purse cannot pay; return its density, 0 if there is none.
-
-    Bisects at the median density until few enough are left to sort; equal densities keep their order.
-    """
-    taken = np.zeros(density.size, dtype=bool)
-    undecided = np.arange(density.size)
-    if cost.sum() <= purse:
-        return ~taken, 0.0
-    while undecided.size > SORTED_AT_ONCE:
-        among = density[undecided]
-        pivot = np.partition(among, among.size // 2)[among.size // 2]
-        above, level = undecided[among > pivot], undecided[among == pivot]
-        if cost[above].sum() > purse:
-            undecided = above
-            continue
-        taken[above] = True
-        purse -= float(cost[above].sum())
-        if cost[level].sum() > purse:
-            undecided = level
-            break
-        taken[level] = True
-        purse -= float(cost[level].sum())
-        undecided = undecided[among < pivot]
-    ordered = undecided[np.argsort(-density[undecided], kind="stable")]
-    count = affordable_prefix(cost[ordered], purse)
-    taken[ordered[:count]] = True
-    return taken, float(density[ordered[count]]) if count < ordered.size else 0.0
-
-
-def _chosen(values: Floats, choice: Integers) -> Floats:
+def _chosen(values: Floats, choice: Choice) -> Floats:
     """Return each customer's value at its choice, 0 where it has none."""
-    return np.where(choice >= 0, values[choice, np.arange(choice.size)], 0.0)
-
-
-def _best_free(costs: Floats, gains: Floats) -> Integers:
-    """Give every customer the best offer that costs nothing, where one gains anything."""
-    best, choice = np.zeros(gains.shape[1]), np.full(gains.shape[1], -1, dtype=np.int64)
-    for offer, (cost, gain) in enumerate(zip(costs, gains, strict=True)):
-        better = (cost == 0) & (gain > best)
-        choice[better], best[better] = offer, gain[better]
-    return choice
-
-
-def _best_single(costs: Floats, gains: Floats, start: Integers, purse: float) -> Integers:
-    """Change the one choice that adds most, whatever it costs within the purse."""
-    best, choice, at_gain = 0.0, start.copy(), _chosen(gains, start)
-    found = None
-    for offer, (cost, gain) in enumerate(zip(costs, gains, strict=True)):
-        rise = np.where(cost <= purse, gain - at_gain, 0.0)
-        if rise.max(initial=0.0) > best:
-            row = int(rise.argmax())
-            best, found = float(rise[row]), (row, offer)
-    if found is not None:
-        choice[found[0]] = found[1]
-    return choice
+    return np.where(choice >= 0, np.take_along_axis(values, choice[None].astype(np.intp), axis=0)[0], 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crm_ml.decisions.budget.knapsack import affordable_prefix, purse_of
+from crm_ml.decisions.budget.options import ROUNDING, Options
 
 __all__ = ["compare_simple_rules"]
 
@@ -17,8 +17,7 @@ Integers = NDArray[np.int64]
 
 
 def compare_simple_rules(
-    costs: Floats,
-    gains: Floats,
+    options: Options,
     orders: Mapping[str, Integers],
     *,
     offer_names: Sequence[str],
@@ -28,12 +27,12 @@ def compare_simple_rules(
     """Contact customers in each rule's order with one and the same offer until the money is gone.
 
     A rule looks at no expected gain: it also contacts those on whom the offer loses money, and stops at the
-    first customer it cannot pay for. Each rule is credited with whichever single offer does best under it,
-    chosen with hindsight: the most generous reading of the rule.
+    first customer it cannot pay for. It keeps to the budget and to no other limit. Each rule is credited with
+    whichever single offer does best under it, chosen with hindsight: the most generous reading of the rule.
 
     Parameters
     ----------
-    costs, gains : ndarray of shape (n_offers, n_customers)
+    options : Options
         Cost and expected net gain of every offer for every customer.
     orders : mapping of str to ndarray of shape (n_customers,)
         The order in which each rule contacts customers, as positions.
@@ -50,13 +49,15 @@ def compare_simple_rules(
 
     Examples
     --------
-    >>> compare_simple_rules(np.array([[5.0, 5.0]]), np.array([[-1.0, 4.0]]), {"in order": np.array([0, 1])},
+    >>> options = Options(np.array([[5.0]]), np.array([[-1.0, 4.0]]), np.zeros(2, np.int32), 1)
+    >>> compare_simple_rules(options, {"in order": np.array([0, 1])},
     ...                      offer_names=["coupon"], budget=10.0, plan_gain=4.0).loc["in order"].to_dict()
     {'offer': 'coupon', 'customers_contacted': 2, 'spend': 10.0, 'expected_gain': 3.0, 'share_of_plan': 0.75}
     """
+    costs = np.broadcast_to(options.costs, options.gains.shape)
     rows = []
     for order in orders.values():
-        outcomes = [_contact(cost, gain, order, budget) for cost, gain in zip(costs, gains, strict=True)]
+        outcomes = [_contact(cost, gain, order, budget) for cost, gain in zip(costs, options.gains, strict=True)]
         best = max(range(len(outcomes)), key=lambda offer: outcomes[offer][2])
         contacted, spend, gain = outcomes[best]
         share = gain / plan_gain if plan_gain > 0 else np.nan
@@ -65,7 +66,19 @@ def compare_simple_rules(
     return pd.DataFrame(rows, columns=columns, index=pd.Index(list(orders), name="rule"))
 
 
+def affordable_prefix(costs: Floats, purse: float) -> int:
+    """Return how many of the costs, from the first on without a gap, the purse can pay.
+
+    >>> affordable_prefix(np.array([4.0, 3.0, 5.0, 1.0]), 8.0)
+    2
+    """
+    count = int(np.searchsorted(np.cumsum(costs), purse, side="right"))
+    while costs[:count].sum() > purse:  # a running sum over millions drifts further than a pairwise one
+        count -= 1
+    return count
+
+
 def _contact(costs: Floats, gains: Floats, order: Integers, budget: float) -> tuple[int, float, float]:
     costs, gains = costs[order], gains[order]
-    count = affordable_prefix(costs, purse_of(budget))
+    count = affordable_prefix(costs, budget * (1 + ROUNDING))
     return count, min(float(costs[:count].sum()), budget), float(gains[:count].sum())
