@@ -172,7 +172,7 @@ def terms(constraints: BudgetConstraints, offers: Sequence[Offer], budget: float
         mine = np.array([other == channel for other in channels])
         found.append(Term(f"budget of {channel}", amount, np.where(mine[None, :, None], spend, 0.0)))
     for name, cap in constraints.contact_caps.items():
-        _check_named(name, offer_names, "contact_caps", "offer")
+        _check_named(name, offer_names, "contact_caps", "name")
         contacts = np.zeros_like(spend)
         contacts[PER_CONTACT, offer_names.index(name)] = 1
         found.append(Term(f"contacts of {name}", cap, contacts))
@@ -226,4 +226,5 @@ def limits_table(found: Sequence[Term], totals: Floats, prices: Floats) -> pd.Da
 
 def _check_named(name: object, known: Sequence[object], setting: str, what: str) -> None:
     if name not in known:
-        raise CrmError(f"`{setting}` must name a {what} of the offers; {name!r} is none of {sorted(map(str, known))}.")
+        there = sorted({str(each) for each in known if each is not None})
+        raise CrmError(f"`{setting}` must name the offers' {what}s; {name!r} is none of {there}.\nCorrect the name.")
