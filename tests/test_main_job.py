@@ -88,7 +88,7 @@ def test_scores_cover_everyone_who_bought_before(job, shop):
 def test_the_plan_keeps_to_the_budget_and_its_bound(job):
     assert job.plan.spend <= job.plan.budget
     assert job.plan.expected_gain <= job.plan.upper_bound
-    rules = scoring.compare_rules(job.plan)
+    rules = job.plan.comparison()
     assert rules.index[0] == "plan"
     assert (rules["expected_gain"] <= job.plan.upper_bound).all()
     pd.testing.assert_frame_equal(pd.read_parquet(job.plan_path), job.plan.assignments)

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from crm_ml.scoring import Assessment, MainJob, Trained, compare_rules
+from crm_ml.scoring import Assessment, MainJob, Trained
 
 __all__ = ["print_assessment", "print_job", "print_trained"]
 
@@ -17,7 +17,7 @@ VALUE_MEASURES = ["mae", "bias", "top_decile_capture"]
 def print_job(console: Console, job: MainJob) -> None:
     """Print what the main job found and where everything lies."""
     print_assessment(console, job.assessment)
-    rules = compare_rules(job.plan).rename_axis("rule")
+    rules = job.plan.comparison()
     _print(console, rules, title=f"Budget plan, {job.plan.budget:,.0f} to spend: expected gain against simple rules")
     console.print(
         f"gap to the upper bound {job.plan.upper_bound:,.2f}: {job.plan.gap:.4%}; the next dollar would bring "

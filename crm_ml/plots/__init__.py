@@ -3,7 +3,7 @@
 `from_predictions` asks `evaluation`, `from_estimator` the model.
 """
 
-from crm_ml.plots.decisions import FrontierDisplay, PlanDisplay
+from crm_ml.plots.decisions import FrontierDisplay, GainDisplay, OffersDisplay, PlanDisplay
 from crm_ml.plots.display import Display, draw_svg
 from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay
 from crm_ml.plots.purchase_process import (
@@ -27,11 +27,13 @@ __all__ = [
     "Display",
     "DistributionDisplay",
     "FrontierDisplay",
+    "GainDisplay",
     "GainsDisplay",
     "HoldoutDisplay",
     "ImportanceDisplay",
     "LiftDisplay",
     "MatrixDisplay",
+    "OffersDisplay",
     "PartialDependenceDisplay",
     "PlanDisplay",
     "ProfitDisplay",

@@ -3,7 +3,7 @@
 from crm_ml.scoring.assessment import Assessment, assess
 from crm_ml.scoring.main_job import MainJob, run_main_job
 from crm_ml.scoring.predict import predict_churn, predict_clv, write_scores
-from crm_ml.scoring.review import compare_rules, write_review
+from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "MainJob",
     "Trained",
     "assess",
-    "compare_rules",
     "predict_churn",
     "predict_clv",
     "run_main_job",

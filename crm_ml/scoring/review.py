@@ -16,7 +16,7 @@ from crm_ml.features import RFM, build_features
 from crm_ml.report import Headline, Note, PlanSummary, ReportContent, write_report
 from crm_ml.scoring.assessment import CHURN_MODEL, Assessment
 
-__all__ = ["compare_rules", "write_review"]
+__all__ = ["write_review"]
 
 CONTACTS_SHOWN = 15
 
@@ -73,10 +73,10 @@ def write_review(
             expected_gain=plan.expected_gain,
             upper_bound=plan.upper_bound,
             gap=plan.gap,
-            contacts=len(plan.assignments),
+            contacts=int((~plan.assignments["holdout"]).sum()),
             value_basis={offer.name: str(offer.value_basis) for offer in plan.offers},
         ),
-        comparison=compare_rules(plan),
+        comparison=plan.comparison(),
         frontier=plan.frontier(),
         notes=_notes(assessment, scores, value_horizon_days),
     )
@@ -93,19 +93,6 @@ _SHOWN_MEASURES = [
     "calibration_error",
     "lift_10",
 ]
-
-
-def compare_rules(plan: BudgetPlan) -> pd.DataFrame:
-    """Return the plan beside the simple rules: customers contacted, spend and expected gain."""
-    ours = pd.DataFrame(
-        {
-            "customers_contacted": len(plan.assignments),
-            "spend": plan.spend,
-            "expected_gain": plan.expected_gain,
-        },
-        index=pd.Index(["plan"], name="rule"),
-    )
-    return pd.concat([ours, plan.simple_rules[ours.columns.tolist()]])
 
 
 def _headlines(
@@ -162,7 +149,7 @@ def _segments(features: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _contacts(plan: BudgetPlan, scores: pd.DataFrame) -> pd.DataFrame:
-    top = plan.assignments.nlargest(CONTACTS_SHOWN, "expected_gain")
+    top = plan.assignments[~plan.assignments["holdout"]].nlargest(CONTACTS_SHOWN, "expected_gain")
     return top.join(scores[["churn_probability", "clv"]])[
         ["offer", "cost", "churn_probability", "clv", "expected_gain"]
     ]

@@ -94,11 +94,16 @@ class Limits:
         """Return what a choice pays at these prices: (3, n_offers, n_groups), per contact, cost and gain."""
         return np.asarray(np.tensordot(prices, self.weights, axes=1))
 
+    def purses(self) -> Limits:
+        """Return the limits that every choice draws on and none adds to: budgets and caps."""
+        drawn_on = (self.weights >= 0).all(axis=(1, 2, 3)) & (self.weights[:, PER_GAIN] == 0).all(axis=(1, 2))
+        return Limits(self.weights[drawn_on], self.amounts[drawn_on])
+
     def reach(self) -> Floats:
         """Return the largest cost at which an offer is within every limit by itself: (n_offers, n_groups)."""
-        one_sided = (self.weights >= 0).all(axis=(1, 2, 3)) & (self.weights[:, PER_GAIN] == 0).all(axis=(1, 2))
-        weights = self.weights[one_sided]
-        left = self.amounts[one_sided, None, None] * (1 + ROUNDING) - weights[:, PER_CONTACT]
+        purses = self.purses()
+        weights = purses.weights
+        left = purses.amounts[:, None, None] * (1 + ROUNDING) - weights[:, PER_CONTACT]
         per_cost = weights[:, PER_COST]
         dearest = np.full(left.shape, np.inf)
         np.divide(left, per_cost, out=dearest, where=per_cost > 0)

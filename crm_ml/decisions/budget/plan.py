@@ -70,7 +70,8 @@ class BudgetPlan:
         What simple rules would bring with the same budget, offers and expectations, indexed by ``rule``:
         "everyone alike" (in a fixed order of hashed identifiers), "top churn risk", "top value" and "top risk
         × value" where the customers' frame has these columns. Every rule makes one and the same offer, the one
-        that does best under it with hindsight, until the money is gone, whether or not it pays.
+        that does best under it with hindsight, until the money is gone, whether or not it pays; rules keep to
+        budgets and caps, and to no share or return.
     offers : tuple of Offer
     budget : float
     """
@@ -108,11 +109,25 @@ class BudgetPlan:
         """What simple rules would bring; see the class."""
         return compare_simple_rules(
             self._options,
+            self._limits,
             {rule: np.argsort(-rank, kind="stable") for rule, rank in self._ranked_by.items()},
             offer_names=[offer.name for offer in self.offers],
-            budget=self.budget,
             plan_gain=self.expected_gain,
         )
+
+    def by_offer(self) -> pd.DataFrame:
+        """Return what each offer comes to: ``customers``, ``spend``, ``expected_gain`` and ``value_basis``."""
+        given = self.assignments[~self.assignments["holdout"]].groupby("offer")
+        totals = given.agg(customers=("cost", "size"), spend=("cost", "sum"), expected_gain=("expected_gain", "sum"))
+        names = pd.Index([offer.name for offer in self.offers], name="offer")
+        bases = pd.Series([str(offer.value_basis) for offer in self.offers], index=names)
+        return totals.reindex(names, fill_value=0).assign(value_basis=bases)
+
+    def comparison(self) -> pd.DataFrame:
+        """Return the plan, and the simple rules below it: ``customers_contacted``, ``spend``, ``expected_gain``."""
+        contacted = int((~self.assignments["holdout"]).sum())
+        own = {"customers_contacted": [contacted], "spend": [self.spend], "expected_gain": [self.expected_gain]}
+        return pd.concat([pd.DataFrame(own, index=pd.Index(["plan"], name="rule")), self.simple_rules[list(own)]])
 
     def frontier(self, *, points: int = 21) -> pd.DataFrame:
         """Return what other budgets would bring, within the same constraints.
@@ -157,10 +172,9 @@ class BudgetPlan:
             f"a further dollar would bring {self.shadow_price:,.3f}",
             self._interval_in_words(),
         ]
-        counts = given["offer"].value_counts()
         lines += [
-            f"  {offer.name}: {counts.get(offer.name, 0):,} customers, value {offer.value_basis}"
-            for offer in self.offers
+            f"  {name}: {customers:,} customers, value {basis}"
+            for name, customers, basis in self.by_offer()[["customers", "value_basis"]].itertuples()
         ]
         lines += [
             f"  {name}: {reached:,.4g} of {stated:,.4g}"
