@@ -8,13 +8,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from crm_ml.churn import ChurnModel
     from crm_ml.clv import CLVModel
-    from crm_ml.decisions import BudgetPlan, Offer, RFMSegments, allocate_budget
+    from crm_ml.decisions import BudgetConstraints, BudgetPlan, Offer, RFMSegments, allocate_budget
     from crm_ml.evaluation import backtest
     from crm_ml.events import CustomerLog, SimulatedShop, load_sample, monthly_cutoffs, simulate
     from crm_ml.features import build_features, build_panel
     from crm_ml.scoring import predict_churn, predict_clv, run_main_job
 
 __all__ = [
+    "BudgetConstraints",
     "BudgetPlan",
     "CLVModel",
     "ChurnModel",
