@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from markdown import show
 
 from crm_ml.decisions.uplift import (
+    PolicyValue,
     UpliftModel,
     cross_fitted_uplift,
     plan_within_folds,
@@ -32,7 +34,7 @@ MAILS = ["Mens E-Mail", "Womens E-Mail"]
 PROPENSITY = {CONTROL: 1 / 3, MAILS[0]: 1 / 3, MAILS[1]: 1 / 3}
 COVARIATES = ["recency", "history_segment", "history", "mens", "womens", "zip_code", "newbie", "channel"]
 COSTS, MARGINS, BUDGET_SHARE = (0.10, 0.30, 0.50), (1.0, 0.3), 0.5
-BY_DESIGN = {"control": CONTROL, "propensity": PROPENSITY}
+BETTER = "better mail, random order"
 
 
 def uplift_by_segment(data: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +61,7 @@ def qini_table(data: pd.DataFrame) -> pd.DataFrame:
     """Qini of cross-fitted uplift, per outcome, learner and mail, against the ranking by history."""
     rows = []
     for outcome in ("visit", "spend"):
-        scores = {"by history": pd.DataFrame({f"uplift_{mail}": data["history"] for mail in MAILS})}
+        scores = {"by history": pd.DataFrame({f"uplift_{mail}": data["history"] for mail in MAILS}).assign(fold=0)}
         for learner in ("dr", "x", "t"):
             model = UpliftModel(learner=learner, control=CONTROL)
             scores[f"{learner}-learner"] = cross_fitted_uplift(
@@ -69,7 +71,12 @@ def qini_table(data: pd.DataFrame) -> pd.DataFrame:
             for mail in MAILS:
                 two = data["segment"].isin([mail, CONTROL])
                 treated = data.loc[two, "segment"] == mail
-                area = qini(score.loc[two, f"uplift_{mail}"], treated=treated, outcome=data.loc[two, outcome])
+                area = qini(
+                    score.loc[two, f"uplift_{mail}"],
+                    treated=treated,
+                    outcome=data.loc[two, outcome],
+                    fold=score.loc[two, "fold"],
+                )
                 rows.append((outcome, name, mail, 1000 * area.value, 1000 * area.standard_error))
     columns = ["outcome", "score", "mail", "Qini × 1000", "standard error × 1000"]
     return pd.DataFrame(rows, columns=columns).set_index("outcome")
@@ -85,7 +92,7 @@ def rules(data: pd.DataFrame, better: pd.Series) -> dict[str, pd.DataFrame]:
     onehot = pd.get_dummies(better, dtype=float).reindex(columns=MAILS, fill_value=0.0)
     first = (data["history"].rank(ascending=False, method="first") <= BUDGET_SHARE * len(data)).astype(float)
     return {
-        "better mail, random order": onehot * BUDGET_SHARE,
+        BETTER: onehot * BUDGET_SHARE,
         "either mail at random": pd.DataFrame(BUDGET_SHARE / 2, index=data.index, columns=MAILS),
         "better mail, top by history": onehot.mul(first, axis=0),
     }
@@ -106,41 +113,44 @@ def plans(data: pd.DataFrame, margin: float) -> None:
     features, model = data[COVARIATES], UpliftModel(control=CONTROL)
     uplift = cross_fitted_uplift(model, features, data["segment"], value, propensity=PROPENSITY)
     fitted = model.fit(features, data["segment"], value, propensity=PROPENSITY)
-    print(f"\n### Margin {margin:.0%}: the model on everyone\n\n{fitted.effects_.round(4).to_markdown()}")
+    show(f"Margin {margin:.0%}: the model on everyone", fitted.effects_, digits=4)
     simple = rules(data, better_elsewhere(data, value, uplift["fold"]))
     outcomes = pd.DataFrame({"arm": data["segment"], "value": value})
     for cost in COSTS:
-        offers, budget = fitted.offers(dict.fromkeys(MAILS, cost)), BUDGET_SHARE * cost * len(data)
-        plan = plan_within_folds(uplift, offers, budget=budget, control=CONTROL)
+        costs, budget = dict.fromkeys(MAILS, cost), BUDGET_SHARE * cost * len(data)
+        plan = plan_within_folds(uplift, fitted.offers(costs), budget=budget, control=CONTROL)
         found = policy_value(
             {"our plan": plan, **simple},
             outcomes,
             outcome="value",
-            costs=dict.fromkeys(MAILS, cost),
+            costs=costs,
             learnt_from=None,
             features=features,
-            reference="better mail, random order",
-            **BY_DESIGN,
+            reference=BETTER,
+            control=CONTROL,
+            propensity=PROPENSITY,
         )
-        table = found.values.join(found.differences[["difference"]])
-        table["of difference"] = found.differences["standard_error"]
-        table["95 % interval of difference"] = [
-            f"{low:.3f} to {high:.3f}" for low, high in found.differences[["lower", "upper"]].to_numpy()
-        ]
-        table["95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in table[["lower", "upper"]].to_numpy()]
-        shown = table[["contacted_share", "value", "95 % interval", "difference", "95 % interval of difference"]]
-        print(f"\n### Margin {margin:.0%}, ${cost:.2f} per mail\n\n{shown.round(3).reset_index().to_markdown(index=False)}")
+        show(f"Margin {margin:.0%}, ${cost:.2f} per mail: dollars per customer", written(found))
+
+
+def written(found: PolicyValue) -> pd.DataFrame:
+    """Value and difference of each policy with their intervals."""
+    table = found.estimates[["contacted_share", "value"]].copy()
+    for name, frame in (("value", found.estimates), ("difference", found.differences)):
+        table[name] = frame[name]
+        bounds = frame[["lower", "upper"]].to_numpy()
+        table[f"{name}: 95 % interval"] = [f"{low:.3f} to {high:.3f}" for low, high in bounds]
+    return table
 
 
 def main() -> None:
     """Print all tables."""
     path = Path(sys.argv[1] if len(sys.argv) > 1 else SHARED) / FILE
     if not path.exists():
-        print(f"{FILE} is not part of the project, and is not in {path.parent}")
-        return
+        sys.exit(f"{FILE} is not part of the project, and is not in {path.parent}")
     data = pd.read_parquet(path).set_index("customer_id")
-    print(f"## Uplift by segment, {len(data):,} customers\n\n{uplift_by_segment(data).to_markdown()}")
-    print(f"\n## Qini, cross-fitted, in thousandths per customer\n\n{qini_table(data).round(2).to_markdown()}")
+    show(f"Uplift by segment, {len(data):,} customers", uplift_by_segment(data))
+    show("Qini, cross-fitted, in thousandths per customer", qini_table(data), digits=2)
     for margin in MARGINS:
         plans(data, margin)
 

@@ -20,6 +20,9 @@ __all__ = ["EffectLine", "best_linear_predictor", "effect_groups"]
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-9
+"""Predictions that differ by no more than this share of the scores' deviation are taken for equal."""
+
 
 @dataclass(frozen=True)
 class EffectLine:
@@ -80,7 +83,7 @@ def best_linear_predictor(above: Floats, scores: Floats) -> EffectLine:
     """
     from statsmodels.regression.linear_model import OLS
 
-    if np.ptp(above) == 0:
+    if above.std() <= ROUNDING * scores.std():
         fit = OLS(scores, np.ones((len(scores), 1))).fit(cov_type="HC1")
         covariance = np.diag([float(fit.cov_params()[0, 0]), 0.0])
         return EffectLine(float(fit.params[0]), 0.0, 0.0, covariance)

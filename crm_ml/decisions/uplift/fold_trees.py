@@ -76,7 +76,7 @@ def fold_trees(tasks: Sequence[Task], *, seed: int) -> tuple[list[Trees], int]:
     >>> step = (x[:, 0] > 0.5) * 2.0
     >>> halves = [Task(x[::2], step[::2], x[1::2], step[1::2])]
     >>> trees, rounds = fold_trees(halves, seed=0)
-    >>> trees[0](np.array([[0.2], [0.8]])).round(2)
+    >>> trees[0](np.array([[0.2], [0.8]])).round(1)
     array([0., 2.])
     """
     scaled = [_standardised(task.target) for task in tasks]

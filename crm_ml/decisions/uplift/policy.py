@@ -1,6 +1,6 @@
 """What a plan is worth, measured on customers whose offers were drawn at random.
 
-For customers with features x, arms A drawn with probabilities e, outcomes Y net of nothing, and a policy that gives
+For customers with features x, arms A drawn with probabilities e, outcomes Y, and a policy that gives
 arm a with probability π_a(x), the value per customer is E[Σ_a π_a(x) (Y(a) − cost_a)]. Two estimates of it:
 
 - inverse propensity, self-normalised (Hájek): the mean outcome of those whose arm happened to be the policy's, weighted
@@ -44,7 +44,7 @@ class PolicyValue:
 
     Attributes
     ----------
-    values : DataFrame indexed by (policy, estimator)
+    estimates : DataFrame indexed by (policy, estimator)
         ``contacted_share`` and ``cost`` (mean per customer); ``value``, the mean outcome less cost per customer, with
         ``standard_error``, ``lower`` and ``upper``.
     differences : DataFrame indexed by (policy, estimator)
@@ -54,7 +54,7 @@ class PolicyValue:
         How many the values were measured on.
     """
 
-    values: pd.DataFrame
+    estimates: pd.DataFrame
     differences: pd.DataFrame
     reference: str
     customers: int

@@ -35,7 +35,14 @@ class Area(NamedTuple):
     standard_error: float
 
 
-def qini(score: ArrayLike, *, treated: ArrayLike, outcome: ArrayLike, propensity: float | None = None) -> Area:
+def qini(
+    score: ArrayLike,
+    *,
+    treated: ArrayLike,
+    outcome: ArrayLike,
+    propensity: float | None = None,
+    fold: ArrayLike | None = None,
+) -> Area:
     """Return the area between the gain curve of a ranking and the line of targeting at random.
 
     Parameters
@@ -47,6 +54,10 @@ def qini(score: ArrayLike, *, treated: ArrayLike, outcome: ArrayLike, propensity
     outcome : array of shape (n,)
     propensity : float, optional
         Probability of being treated, by design; the observed share where it is not given.
+    fold : array of shape (n,), optional
+        For scores by several models, each of its own fold, as of `cross_fitted_uplift`: customers are ranked within
+        their fold. Among all of them a fold where the effect came out high is ranked low, as the others that its
+        model learnt from came out low, and Qini would be too low.
 
     Returns
     -------
@@ -68,10 +79,17 @@ def qini(score: ArrayLike, *, treated: ArrayLike, outcome: ArrayLike, propensity
     >>> found.value, round(found.standard_error, 3)
     (0.5, 0.433)
     """
-    return _area(*_effects(score, treated, outcome, propensity), level=0.5)
+    return _area(*_effects(score, treated, outcome, propensity, fold), level=0.5)
 
 
-def auuc(score: ArrayLike, *, treated: ArrayLike, outcome: ArrayLike, propensity: float | None = None) -> Area:
+def auuc(
+    score: ArrayLike,
+    *,
+    treated: ArrayLike,
+    outcome: ArrayLike,
+    propensity: float | None = None,
+    fold: ArrayLike | None = None,
+) -> Area:
     """Return the area under the gain curve of a ranking; half the mean effect for a score that knows nothing.
 
     Parameters, errors and standard error are those of `qini`: the mean of ``z (1 − u)``, with the influence function
@@ -82,7 +100,7 @@ def auuc(score: ArrayLike, *, treated: ArrayLike, outcome: ArrayLike, propensity
     >>> auuc([2, 2, 1, 1], treated=[1, 0, 1, 0], outcome=[5, 1, 0, 0]).value
     1.5
     """
-    return _area(*_effects(score, treated, outcome, propensity), level=1.0)
+    return _area(*_effects(score, treated, outcome, propensity, fold), level=1.0)
 
 
 def qini_curve(
@@ -91,6 +109,7 @@ def qini_curve(
     treated: ArrayLike,
     outcome: ArrayLike,
     propensity: float | None = None,
+    fold: ArrayLike | None = None,
     points: int = 101,
     level: float = 0.90,
 ) -> pd.DataFrame:
@@ -98,7 +117,7 @@ def qini_curve(
 
     Parameters
     ----------
-    score, treated, outcome, propensity
+    score, treated, outcome, propensity, fold
         As for `qini`.
     points : int
         Evenly spaced from 0 to 1; at least 2.
@@ -126,7 +145,7 @@ def qini_curve(
         raise CrmError(out_of_range("points", points, "be at least 2"))
     if not 0 < level < 1:
         raise CrmError(out_of_range("level", level, "be between 0 and 1"))
-    effect, scores = _effects(score, treated, outcome, propensity)
+    effect, scores = _effects(score, treated, outcome, propensity, fold)
     share = np.linspace(0.0, 1.0, points)
     gain = _cumulated(effect, scores, share)
     squared = _cumulated(effect**2, scores, share)
@@ -136,9 +155,9 @@ def qini_curve(
 
 
 def _effects(
-    score: ArrayLike, treated: ArrayLike, outcome: ArrayLike, propensity: float | None
+    score: ArrayLike, treated: ArrayLike, outcome: ArrayLike, propensity: float | None, fold: ArrayLike | None
 ) -> tuple[Floats, Floats]:
-    """Return z and the score of each customer, checked."""
+    """Return z of each customer and the score, or else the rank in the fold, checked."""
     scores, arm, values = (
         _finite(name, array) for name, array in (("score", score), ("treated", treated), ("outcome", outcome))
     )
@@ -151,6 +170,8 @@ def _effects(
     share = float(arm.mean()) if propensity is None else propensity
     if not 0 < share < 1:
         raise CrmError(out_of_range("propensity", propensity, "be between 0 and 1"))
+    if fold is not None:
+        scores = pd.Series(scores).groupby(np.asarray(fold)).rank(pct=True).to_numpy()
     centre = (1 - share) * values[arm == 1].mean() + share * values[arm == 0].mean()
     return (values - centre) * (arm / share - (1 - arm) / (1 - share)), scores
 
