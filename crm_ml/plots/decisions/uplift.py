@@ -156,7 +156,7 @@ class UpliftCalibrationDisplay(Display):
         arms = _by_name(self.data, "arm", alone="uplift")
         if ax is None:
             ax = new_axes(height_inches=HEIGHT_INCHES + key_height_inches(list(arms) if len(arms) > 1 else []))
-        low, high = self.data["predicted"].min(), self.data["predicted"].max()
+        low = float(self.data["predicted"].min())
         ax.axline((low, low), slope=1, color=MUTED, linewidth=1, linestyle=DOTTED)
         ax.axhline(0, color=INK, linewidth=0.8)
         for (name, rows), mark in zip(arms.items(), marks(arms).values(), strict=True):
