@@ -25,6 +25,10 @@ from crm_ml.events.simulator import SimulatedShop, simulate
 
 CUSTOMERS, DAYS, HORIZON_DAYS, MARGIN, COST, BUDGET_SHARE = 20_000, 730, 180, 0.4, 2.0, 0.15
 SHOPS = 4
+STRENGTHS = {
+    "A weak offer: 30 % heed it, for 60 days": {},
+    "A strong offer: half heed it, for 120 days": {"persuadable_share": 0.5, "extension_days": 120.0},
+}
 
 
 def true_worth(shop: SimulatedShop) -> pd.Series:
@@ -93,20 +97,21 @@ def _first(score: pd.Series, budget: float) -> pd.Index:
     return score.nlargest(int(budget // COST)).index
 
 
-def main(shops: int) -> None:
-    """Print the gains of each shop, and the shares of the attainable."""
+def compare(title: str, strength: dict[str, float], shops: int) -> None:
+    """Print the gains in each shop, and the shares of the attainable."""
     found, evidence = {}, {}
     for seed in range(1, shops + 1):
-        shop = simulate(CUSTOMERS, days=DAYS, seed=seed, n_campaigns=1)
+        shop = simulate(CUSTOMERS, days=DAYS, seed=seed, n_campaigns=1, **strength)
         found[f"shop {seed}"], evidence[f"shop {seed}"] = gains(shop)
-        sys.stderr.write(f"shop {seed}\n{found[f'shop {seed}']}\n")
-    table = pd.DataFrame(found)
-    show("Net gain, money", table.round(0), digits=0)
+        sys.stderr.write(f"{title}, shop {seed}\n{found[f'shop {seed}']}\n")
+    table = pd.DataFrame(found).rename_axis("way")
+    show(f"{title}. Net gain, money", table, digits=0)
     share = table / table.loc["attainable"]
     share["mean"] = share.mean(axis=1)
-    show("Share of the attainable gain", share.rename_axis("way"), digits=2)
-    show("What the experiments found", pd.concat(evidence, names=["shop"]))
+    show(f"{title}. Share of the attainable gain", share, digits=2)
+    show(f"{title}. What the experiments found", pd.concat(evidence, names=["shop"]))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else SHOPS)
+    for offer, settings in STRENGTHS.items():
+        compare(offer, settings, int(sys.argv[1]) if len(sys.argv) > 1 else SHOPS)
