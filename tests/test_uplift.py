@@ -187,7 +187,7 @@ def test_settings_have_their_domain(clear, setting, match):
         (lambda f, a, y: (f, a, pd.concat([y, y.head(1)])), "`outcome` must hold every customer once"),
         (lambda f, a, y: (f, a.replace("control", "none"), y), "must hold the control arm 'control'"),
         (lambda f, a, y: (f, a.replace({"mail": "control", "call": "control"}), y), "and one beside it"),
-        (lambda f, a, y: (f.head(9), a, y), "every arm must have at least 6 customers"),
+        (lambda f, a, y: (f.head(12), a, y), "every arm must have at least 6 customers"),
     ],
 )
 def test_an_experiment_must_be_what_it_should(clear, change, match):

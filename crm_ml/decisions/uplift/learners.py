@@ -60,7 +60,7 @@ class FoldEffects:
     centres : tuple over folds of float
         Mean effect predicted for the fold left out.
     rounds : int
-        How many trees were worth growing for the effect itself.
+        How many trees were worth growing for the effect itself, the median over folds.
     """
 
     models: tuple[Weighted, ...]
@@ -109,9 +109,9 @@ def _crossed(lesson: Lesson, arm: int, seed: int) -> tuple[list[Weighted], int]:
     for side, other, sign in ((arm, 0, 1.0), (0, arm, -1.0)):
         in_arm, tasks = lesson.trial.arm == side, []
         for held, elsewhere in enumerate(lesson.outcomes.trees[other]):
-            own, out = in_arm & (lesson.fold != held), in_arm & (lesson.fold == held)
-            imputed = [sign * (lesson.trial.outcome[rows] - elsewhere(lesson.matrix[rows])) for rows in (own, out)]
-            tasks.append(Task(lesson.matrix[own], imputed[0], lesson.matrix[out], imputed[1]))
+            own = in_arm & (lesson.fold != held)
+            imputed = sign * (lesson.trial.outcome[own] - elsewhere(lesson.matrix[own]))
+            tasks.append(Task(lesson.matrix[own], imputed))
         sides.append(fold_trees(tasks, seed=seed))
     (by_treated, rounds), (by_control, _) = sides
     share = float(lesson.trial.propensity[arm] / (lesson.trial.propensity[arm] + lesson.trial.propensity[0]))
@@ -124,7 +124,7 @@ def _doubly_robust(lesson: Lesson, arm: int, seed: int) -> tuple[list[Weighted],
     tasks = []
     for held in range(len(lesson.outcomes.trees[0])):
         out = lesson.fold == held
-        tasks.append(Task(lesson.matrix[~out], effect[~out], lesson.matrix[out], effect[out]))
+        tasks.append(Task(lesson.matrix[~out], effect[~out]))
     trees, rounds = fold_trees(tasks, seed=seed)
     return [((1.0, found),) for found in trees], rounds
 

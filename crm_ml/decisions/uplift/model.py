@@ -53,8 +53,8 @@ class UpliftModel:
         taken for), ``estimated_slope`` (before shrinkage, with its ``slope_error``), ``trees`` (of each fold's
         model, 0 where none helped; a T-learner's are those of the arm's outcome).
     out_of_fold_ : DataFrame indexed by customer
-        ``uplift_<arm>``, by trees that saw no one of the customer's fold. Fit to judge ranks by; level and slope
-        of the line come from everyone.
+        ``uplift_<arm>``, by trees that saw no one of the customer's fold and before the line, so that its ranks owe
+        nothing to the customer's own outcome; `effects_` has the line: effect + slope · (this − effect).
     effect_scores_ : DataFrame indexed by customer
         ``uplift_<arm>``: doubly robust scores, each unbiased for the customer's effect and very noisy.
     propensity_ : Series indexed by arm
@@ -135,7 +135,7 @@ class UpliftModel:
             effects, above = learn_effect(self.learner, lesson, arm=place, seed=self.seed)
             effect_scores[f"uplift_{name}"] = scores[:, place] - scores[:, 0]
             line = best_linear_predictor(above, effect_scores[f"uplift_{name}"])
-            out_of_fold[f"uplift_{name}"] = line(above)
+            out_of_fold[f"uplift_{name}"] = line.effect + above
             self._effects[name] = (effects, line)
         self.arms_, self.customers_ = trial.arms[1:], features.index
         self.effects_ = _effects_frame(self._effects)

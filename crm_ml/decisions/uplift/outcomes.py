@@ -26,7 +26,7 @@ class ExpectedOutcomes:
         Of each customer, by trees that saw no one of the customer's fold.
     trees : list over arms of lists over folds of Trees
     rounds : tuple over arms
-        How many trees were worth growing.
+        How many trees were worth growing, the median over folds.
     """
 
     expected: Floats
@@ -55,8 +55,8 @@ def expected_outcomes(matrix: Floats, trial: Trial, fold: Integers, *, seed: int
     for arm in range(len(trial.arms)):
         tasks = []
         for held in range(fold.max() + 1):
-            own, out = (trial.arm == arm) & (fold != held), (trial.arm == arm) & (fold == held)
-            tasks.append(Task(matrix[own], trial.outcome[own], matrix[out], trial.outcome[out]))
+            own = (trial.arm == arm) & (fold != held)
+            tasks.append(Task(matrix[own], trial.outcome[own]))
         trees, rounds = fold_trees(tasks, seed=seed)
         for held, predict in enumerate(trees):
             expected[fold == held, arm] = predict(matrix[fold == held])

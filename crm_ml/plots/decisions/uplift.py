@@ -147,7 +147,9 @@ class UpliftCalibrationDisplay(Display):
         found = []
         for arm in model.arms_:
             column = f"uplift_{arm}"
-            predicted, scores = (frame[column].to_numpy() for frame in (model.out_of_fold_, model.effect_scores_))
+            effect, slope = model.effects_.loc[arm, ["effect", "slope"]]
+            predicted = effect + slope * (model.out_of_fold_[column].to_numpy() - effect)
+            scores = model.effect_scores_[column].to_numpy()
             found.append(effect_groups(predicted, scores, groups=groups, level=level).assign(arm=arm))
         return cls(pd.concat(found, ignore_index=True), currency=currency)
 
