@@ -149,13 +149,14 @@ class ExperimentReading:
         sizes = ", ".join(f"{arm} {n:,}" for arm, n in self.sample_ratio.sizes["observed"].items())
         lines = [
             f"customers: {sizes}; as designed (p = {self.sample_ratio.p_value:.2g})",
-            f"effects against {self.control!r} with {level:.0%} {kind}{by}; p after Holm within a metric",
+            f"effects against {self.control!r}{by}; {level:.0%} {kind} and p corrected for all rows of a metric",
         ]
         for row in self.effects.itertuples():
             group = "" if row.by == "all" else f", {row.by} {row.segment}"
+            interval = f"{row.adjusted_lower:.4g} to {row.adjusted_upper:.4g}"
             lines.append(
-                f"  {row.metric}, {row.arm}{group}: {row.effect:+.4g} ({row.lower:.4g} to {row.upper:.4g}) on "
-                f"{row.control_mean:.4g}, p = {row.adjusted_p_value:.2g}"
+                f"  {row.metric}, {row.arm}{group}: {row.effect:+.4g} ({interval}) on {row.control_mean:.4g}, "
+                f"p = {row.adjusted_p_value:.2g}"
             )
         return "\n".join(lines)
 

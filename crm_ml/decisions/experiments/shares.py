@@ -176,7 +176,7 @@ def check_sample_ratio(found: SampleRatio) -> None:
     """
     if found.p_value < MISMATCH_LEVEL:
         sizes = "; ".join(
-            f"{arm} {row.observed:,} of {row.expected:,.0f} expected" for arm, row in found.sizes.iterrows()
+            f"{row.Index} {row.observed:,} where {row.expected:,.1f} were expected" for row in found.sizes.itertuples()
         )
         raise SampleRatioError(
             f"The arms must have the sizes they were designed with: {sizes}; p = {found.p_value:.2g}, below "
