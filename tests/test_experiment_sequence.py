@@ -92,7 +92,7 @@ def test_the_sequential_check_of_sizes_is_a_beta_mixture():
 
 def test_daily_checks_of_sizes_block_few_sound_experiments():
     rng, blocked = np.random.default_rng(1), []
-    for _ in range(300):
+    for _ in range(120):
         coupon, entered = np.cumsum(rng.binomial(100, 0.5, 40)), 100 * np.arange(1, 41)
         looks = zip(coupon.tolist(), (entered - coupon).tolist(), strict=True)
         found = [

@@ -30,7 +30,7 @@ from crm_ml.plots.style import (
 __all__ = ["EffectsDisplay", "PowerDisplay"]
 
 ROW_INCHES = 0.22
-FEWEST, MOST, POINTS = 0.2, 2.0, 61
+FEWEST, MOST, POINTS = 0.2, 2.0, 55
 """Sizes drawn, as shares of the size asked about."""
 
 
