@@ -82,6 +82,12 @@ def test_size_power_and_least_effect_agree(rate, rho, customers, share):
         assert abs(sample_size(baseline, effect, arms) - customers) <= 1 + 1e-9 * customers
 
 
+def test_the_least_effect_is_corrected_for_several_arms():
+    effects = minimum_detectable_effect(Baseline(0.6), 20_000, THREE)
+    for arm, effect in effects.items():
+        assert experiment_power(Baseline(0.6), effect, 20_000, THREE)[arm] == pytest.approx(0.8, abs=1e-6)
+
+
 def test_a_covariate_leaves_one_less_its_squared_correlation_of_the_customers():
     plain, helped = (Baseline(41.0, standard_deviation=80.0, covariate_correlation=rho) for rho in (0.0, -0.6))
     assert sample_size(helped, 2.0, HALVES) == pytest.approx(0.64 * sample_size(plain, 2.0, HALVES), abs=1)

@@ -191,7 +191,12 @@ def test_a_covariate_leaves_one_less_its_squared_correlation(rho):
 
 
 def test_the_family_is_all_rows_of_a_metric():
-    effects = read_experiment(shop(), metrics=["spend", "retained"], segments=["channel", "age"]).effects
+    frame = shop()
+    lifted = frame["spend"] + 6.0 * (frame["arm"] == "coupon") * (frame["age"] > 20)
+    frame = frame.assign(spend=lifted, retained=frame["retained"] + 0.15 * (frame["arm"] == "call"))
+    effects = read_experiment(frame, metrics=["spend", "retained"], segments=["channel", "age"]).effects
+    alone = (effects["lower"] > 0) | (effects["upper"] < 0)
+    assert (alone & (effects["p_value"] * 12 > 0.05)).any()
     assert effects.groupby("metric").size().tolist() == [12, 12]
     for _, rows in effects.groupby("metric"):
         holm = multipletests(rows["p_value"], method="holm")[1]
