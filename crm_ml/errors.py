@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["ConvergenceError", "CrmError", "ModelError", "NotFittedError", "SchemaError"]
+__all__ = ["ConvergenceError", "CrmError", "ModelError", "NotFittedError", "SampleRatioError", "SchemaError"]
 
 
 class CrmError(ValueError):
@@ -22,6 +22,10 @@ class ConvergenceError(CrmError):
 
 class NotFittedError(CrmError, AttributeError):
     """A model was asked for something only a fitted one has."""
+
+
+class SampleRatioError(CrmError):
+    """The arms of an experiment are not of the sizes they were designed with, so it cannot be read."""
 
 
 class ModelError(CrmError):

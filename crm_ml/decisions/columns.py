@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from crm_ml.errors import SchemaError, missing_column, rows_break_rule
 
-__all__ = ["check_rows", "read_finite"]
+__all__ = ["check_key", "check_rows", "read_finite"]
 
 Floats = NDArray[np.float64]
+
+
+def check_key(frame: pd.DataFrame | pd.Series[Any], name: str) -> None:
+    """Refuse a frame whose index does not name every row's customer once.
+
+    Parameters
+    ----------
+    frame : DataFrame or Series
+        One row per customer.
+    name : str
+        What the caller knows it as.
+
+    Raises
+    ------
+    SchemaError
+        If customer_id is a column, or the index has several levels, repeats or gaps.
+
+    Examples
+    --------
+    >>> check_key(pd.DataFrame({"clv": [1, 2]}, index=["ann", "bob"]), "customers")
+    """
+    if isinstance(frame, pd.DataFrame) and "customer_id" in frame.columns:
+        rule = f"`{name}` must be indexed by customer_id; it has a column of that name."
+        raise SchemaError(f"{rule}\nCall {name}.set_index('customer_id') first.")
+    if frame.index.nlevels > 1:
+        levels = frame.index.nlevels
+        raise SchemaError(f"the index of `{name}` must have one level; it has {levels}.\nDrop the others.")
+    missing = int(np.count_nonzero(frame.index.isna()))
+    repeated = int(np.count_nonzero(frame.index.duplicated()))
+    if missing or repeated:
+        rule = f"the index of `{name}` must hold every customer once, and none without a name."
+        evidence = f"{repeated:,} of {len(frame):,} rows repeat one, {missing:,} have none."
+        raise SchemaError(f"{rule} {evidence}\nAggregate or drop them.")
 
 
 def read_finite(frame: pd.DataFrame, name: str, *, what: str, remedy: str) -> Floats:
