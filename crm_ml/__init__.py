@@ -8,7 +8,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from crm_ml.churn import ChurnModel
     from crm_ml.clv import CLVModel
-    from crm_ml.decisions import BudgetConstraints, BudgetPlan, Offer, RFMSegments, allocate_budget
+    from crm_ml.decisions import (
+        BudgetConstraints,
+        BudgetPlan,
+        Offer,
+        RFMSegments,
+        UpliftModel,
+        allocate_budget,
+        design_experiment,
+        experiment_outcomes,
+        policy_value,
+        read_experiment,
+    )
     from crm_ml.evaluation import backtest
     from crm_ml.events import CustomerLog, SimulatedShop, load_sample, monthly_cutoffs, simulate
     from crm_ml.features import build_features, build_panel
@@ -23,14 +34,19 @@ __all__ = [
     "Offer",
     "RFMSegments",
     "SimulatedShop",
+    "UpliftModel",
     "allocate_budget",
     "backtest",
     "build_features",
     "build_panel",
+    "design_experiment",
+    "experiment_outcomes",
     "load_sample",
     "monthly_cutoffs",
+    "policy_value",
     "predict_churn",
     "predict_clv",
+    "read_experiment",
     "run_main_job",
     "simulate",
 ]

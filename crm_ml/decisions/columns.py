@@ -41,7 +41,7 @@ def check_key(frame: pd.DataFrame | pd.Series[Any], name: str) -> None:
         levels = frame.index.nlevels
         raise SchemaError(f"the index of `{name}` must have one level; it has {levels}.\nDrop the others.")
     missing = int(np.count_nonzero(frame.index.isna()))
-    repeated = int(np.count_nonzero(frame.index.duplicated()))
+    repeated = 0 if frame.index.is_unique else int(np.count_nonzero(frame.index.duplicated()))
     if missing or repeated:
         rule = f"the index of `{name}` must hold every customer once, and none without a name."
         evidence = f"{repeated:,} of {len(frame):,} rows repeat one, {missing:,} have none."

@@ -3,7 +3,17 @@
 `from_predictions` asks `evaluation`, `from_estimator` the model.
 """
 
-from crm_ml.plots.decisions import FrontierDisplay, GainDisplay, OffersDisplay, PlanDisplay
+from crm_ml.plots.decisions import (
+    EffectsDisplay,
+    FrontierDisplay,
+    GainDisplay,
+    OffersDisplay,
+    PlanDisplay,
+    PolicyValueDisplay,
+    PowerDisplay,
+    QiniDisplay,
+    UpliftCalibrationDisplay,
+)
 from crm_ml.plots.display import Display, draw_svg
 from crm_ml.plots.prediction import BacktestDisplay, CalibrationDisplay
 from crm_ml.plots.purchase_process import (
@@ -26,6 +36,7 @@ __all__ = [
     "CustomersDisplay",
     "Display",
     "DistributionDisplay",
+    "EffectsDisplay",
     "FrontierDisplay",
     "GainDisplay",
     "GainsDisplay",
@@ -36,9 +47,13 @@ __all__ = [
     "OffersDisplay",
     "PartialDependenceDisplay",
     "PlanDisplay",
+    "PolicyValueDisplay",
+    "PowerDisplay",
     "ProfitDisplay",
+    "QiniDisplay",
     "ReasonsDisplay",
     "SegmentsDisplay",
     "TrackingDisplay",
+    "UpliftCalibrationDisplay",
     "draw_svg",
 ]

@@ -1,6 +1,6 @@
 """The budget plan at scale, each in a process of its own: gap, time beside sorting one column, memory.
 
-    python tests/benchmarks/budget.py [customers ...]
+python tests/benchmarks/budget.py [customers ...]
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from crm_ml.decisions.budget.offers import VALUE_COLUMNS, Offer, price_offers, r
 from crm_ml.decisions.budget.options import PER_COST, PER_GAIN, Choice, Floats, Limits, Options
 from crm_ml.decisions.budget.rules import compare_simple_rules
 from crm_ml.decisions.budget.uncertainty import SOURCES, doubt_by_source, together
+from crm_ml.decisions.columns import check_key
 from crm_ml.decisions.draws import salted_draws
 from crm_ml.errors import CrmError, SchemaError, out_of_range
 
@@ -301,18 +302,7 @@ def _check_arguments(customers: pd.DataFrame, offers: Sequence[Offer], budget: f
         raise CrmError(out_of_range("offers", names, "hold at least one offer"))
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CrmError(f"`offers` must have distinct names; given more than once: {twice}.\nRename them.")
-    if "customer_id" in customers.columns:
-        rule = "`customers` must be indexed by customer_id; it has a column of that name."
-        raise SchemaError(f"{rule}\nCall customers.set_index('customer_id') first.")
-    if customers.index.nlevels > 1:
-        levels = customers.index.nlevels
-        raise SchemaError(f"the index of `customers` must have one level; it has {levels}.\nDrop the others.")
-    missing = int(np.count_nonzero(customers.index.isna()))
-    repeated = 0 if customers.index.is_unique else int(np.count_nonzero(customers.index.duplicated()))
-    if missing or repeated:
-        rule = "the index of `customers` must hold every customer once, and none without a name."
-        evidence = f"{repeated:,} of {len(customers):,} rows repeat one, {missing:,} have none."
-        raise SchemaError(f"{rule} {evidence}\nAggregate or drop them.")
+    check_key(customers, "customers")
 
 
 def _split(constraints: BudgetConstraints, index: pd.Index) -> tuple[Rows, Integers]:
