@@ -73,7 +73,7 @@ def write_review(
             expected_gain=plan.expected_gain,
             upper_bound=plan.upper_bound,
             gap=plan.gap,
-            contacts=int((~plan.assignments["holdout"]).sum()),
+            contacts=len(plan.contacts),
             value_basis={offer.name: str(offer.value_basis) for offer in plan.offers},
         ),
         comparison=plan.comparison(),
@@ -149,7 +149,7 @@ def _segments(features: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _contacts(plan: BudgetPlan, scores: pd.DataFrame) -> pd.DataFrame:
-    top = plan.assignments[~plan.assignments["holdout"]].nlargest(CONTACTS_SHOWN, "expected_gain")
+    top = plan.contacts.nlargest(CONTACTS_SHOWN, "expected_gain")
     return top.join(scores[["churn_probability", "clv"]])[
         ["offer", "cost", "churn_probability", "clv", "expected_gain"]
     ]

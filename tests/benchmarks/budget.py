@@ -58,18 +58,21 @@ def measure(count: int, kept: str) -> None:
     started = time.perf_counter()
     plan = allocate_budget(customers, OFFERS, 0.6 * count, constraints=constraints_for(count)[kept])
     took = time.perf_counter() - started
-    print(
-        f"{count:>11,}  {kept:22}  {plan.gap:8.1e}  {took:7.2f}  {took / sorted_in:9.1f}  {took / ranked_in:11.1f}"
-        f"  {given:9.2f}  {peak_gib():9.2f}",
-        flush=True,
+    sys.stdout.write(
+        f"{count:>11,}  {kept:22}  {plan.gap:9.1e}  {took:7.2f}  {took / sorted_in:9.1f}  {took / ranked_in:11.1f}"
+        f"  {given:9.2f}  {peak_gib():9.2f}\n"
     )
+    sys.stdout.flush()
 
 
 def main() -> None:
     if "--one" in sys.argv:
         measure(int(sys.argv[2]), sys.argv[3])
         return
-    print("  customers  limits                       gap  seconds  x np.sort  x pandas sort  GiB given  GiB peak")
+    sys.stdout.write(
+        "  customers  limits                       gap  seconds  x np.sort  x pandas sort  GiB given  GiB peak\n"
+    )
+    sys.stdout.flush()
     for count in [int(given) for given in sys.argv[1:]] or [1_000_000, 10_000_000]:
         for kept in constraints_for(count):
             subprocess.run([sys.executable, __file__, "--one", str(count), kept], check=True)

@@ -91,6 +91,11 @@ class BudgetPlan:
     _ranked_by: dict[str, Floats] = field(repr=False)
 
     @property
+    def contacts(self) -> pd.DataFrame:
+        """The assignments of those who are not held out."""
+        return self.assignments[~self.assignments["holdout"]]
+
+    @property
     def gap(self) -> float:
         """How far from the best possible the plan can be, as a share of that."""
         return (self.upper_bound - self.expected_gain) / self.upper_bound if self.upper_bound > 0 else 0.0
@@ -118,7 +123,7 @@ class BudgetPlan:
 
     def by_offer(self) -> pd.DataFrame:
         """Return what each offer comes to: ``customers``, ``spend``, ``expected_gain`` and ``value_basis``."""
-        given = self.assignments[~self.assignments["holdout"]].groupby("offer")
+        given = self.contacts.groupby("offer")
         totals = given.agg(customers=("cost", "size"), spend=("cost", "sum"), expected_gain=("expected_gain", "sum"))
         names = pd.Index([offer.name for offer in self.offers], name="offer")
         bases = pd.Series([str(offer.value_basis) for offer in self.offers], index=names)
@@ -126,8 +131,11 @@ class BudgetPlan:
 
     def comparison(self) -> pd.DataFrame:
         """Return the plan, and the simple rules below it: ``customers_contacted``, ``spend``, ``expected_gain``."""
-        contacted = int((~self.assignments["holdout"]).sum())
-        own = {"customers_contacted": [contacted], "spend": [self.spend], "expected_gain": [self.expected_gain]}
+        own = {
+            "customers_contacted": [len(self.contacts)],
+            "spend": [self.spend],
+            "expected_gain": [self.expected_gain],
+        }
         return pd.concat([pd.DataFrame(own, index=pd.Index(["plan"], name="rule")), self.simple_rules[list(own)]])
 
     def frontier(self, *, points: int = 21) -> pd.DataFrame:
@@ -165,9 +173,9 @@ class BudgetPlan:
 
     def summary(self) -> str:
         """Return the plan in a few lines of text."""
-        given = self.assignments[~self.assignments["holdout"]]
+        held_out = len(self.assignments) - len(self.contacts)
         lines = [
-            f"{len(given):,} of {self._options.n_customers:,} customers get an offer; "
+            f"{len(self.contacts):,} of {self._options.n_customers:,} customers get an offer; "
             f"{self.spend:,.2f} of {self.budget:,.2f} spent",
             f"expected gain {self.expected_gain:,.2f}, at most {self.gap:.3%} below the best possible; "
             f"a further dollar would bring {self.shadow_price:,.3f}",
@@ -181,8 +189,8 @@ class BudgetPlan:
             f"  {name}: {reached:,.4g} of {stated:,.4g}"
             for name, stated, reached in self.limits[["stated", "reached"]].iloc[1:].itertuples()
         ]
-        if len(given) < len(self.assignments):
-            lines.append(f"  {len(self.assignments) - len(given):,} more would get one, and are held out")
+        if held_out:
+            lines.append(f"  {held_out:,} more would get one, and are held out")
         rules = self.simple_rules
         lines += [
             f"  rule {rule!r} with {offer!r}: gain {gain:,.2f}"
@@ -201,7 +209,7 @@ class BudgetPlan:
 
     def __repr__(self) -> str:
         return (
-            f"BudgetPlan(customers={int((~self.assignments['holdout']).sum()):,}, spend={self.spend:,.2f}, "
+            f"BudgetPlan(customers={len(self.contacts):,}, spend={self.spend:,.2f}, "
             f"budget={self.budget:,.2f}, expected_gain={self.expected_gain:,.2f}, gap={self.gap:.3%})"
         )
 
