@@ -17,6 +17,7 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from test_clv_plots import DISPLAYS as CLV_DISPLAYS
 from test_clv_plots import labelled
+from test_decision_plots import DISPLAYS as DECISION_DISPLAYS
 
 from crm_ml.churn.influence import importance
 from crm_ml.errors import SchemaError
@@ -122,6 +123,7 @@ DISPLAYS = {
     "importance": lambda: ImportanceDisplay(IMPORTANCE),
     "dependence": lambda: PartialDependenceDisplay(DEPENDENCE, "recency_days"),
     **CLV_DISPLAYS,
+    **DECISION_DISPLAYS,
 }
 
 
