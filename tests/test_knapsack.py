@@ -244,6 +244,16 @@ def test_limits_that_only_nothing_meets_leave_nothing():
     assert allocation.upper_bound == pytest.approx(0.0, abs=1e-9)
 
 
+def test_nobody_is_given_a_loss_to_meet_a_share():
+    gains = np.array([[5.0, 5.0, -1.0, -1.0]])
+    given = Options(np.array([[1.0]]), gains, np.array([0, 0, 1, 1], dtype=np.int32), 2)
+    weights = np.concatenate([budget_alone(1, 9.0, 2).weights, np.zeros((1, 3, 1, 2))])
+    weights[1, PER_COST] = 0.5, -0.5  # at least half of the spend for the second group
+    allocation = solve_knapsack(given, Limits(weights, np.array([9.0, 0.0])))
+    assert allocation.choice.tolist() == [-1, -1, -1, -1]
+    assert allocation.upper_bound == pytest.approx(0.0, abs=1e-9)
+
+
 def test_shadow_price_is_the_gain_of_a_further_dollar():
     rng = np.random.default_rng(15)
     customers = 50_000
