@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks check benchmarks bench-features bench-churn clean
+.PHONY: help install demo test lint types notebooks check benchmarks bench-features bench-churn bench-budget clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -54,6 +54,12 @@ bench-churn: $(ENVIRONMENT)  ## Print the churn model beside its rivals, its cho
 		OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/$$table.py || exit; echo; \
 	done && \
 	for part in table large; do .venv/bin/python tests/benchmarks/churn_training.py $$part || exit; echo; done
+
+bench-budget: $(ENVIRONMENT)  ## Print the plan at scale, experiments under repetition, uplift on real and simulated campaigns
+	@export PYTHONPATH=.:tests && \
+	for table in budget experiments hillstrom attainable; do \
+		.venv/bin/python tests/benchmarks/$$table.py || exit; echo; \
+	done
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
