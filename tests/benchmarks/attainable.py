@@ -93,7 +93,8 @@ def gains(shop: SimulatedShop) -> tuple[pd.Series, pd.DataFrame]:
     chosen["top value"] = _first(plan_for["clv"], budget)
     chosen["risk × value"] = _first(plan_for["value_at_risk"], budget)
     found = {name: float((truth[who] - COST).sum()) for name, who in chosen.items()}
-    evidence = model.effects_.assign(truth=worth[learn].mean()).join(model.weights_["spread"].unstack())
+    spreads = model.weights_.pivot_table("spread", "arm", "candidate").add_prefix("spread by ")
+    evidence = model.effects_.assign(truth=worth[learn].mean()).join(spreads)
     return pd.Series({"attainable": best.expected_gain, **found}), evidence
 
 

@@ -115,7 +115,7 @@ def plans(data: pd.DataFrame, margin: float) -> None:
         model = UpliftModel(control=CONTROL, shapes=shapes)
         uplifts[name] = cross_fitted_uplift(model, features, data["segment"], value, propensity=PROPENSITY)
         fitted = model.fit(features, data["segment"], value, propensity=PROPENSITY)
-        spreads = fitted.weights_["spread"].unstack().add_prefix("spread by ")
+        spreads = fitted.weights_.pivot_table("spread", "arm", "candidate").add_prefix("spread by ")
         show(f"Margin {margin:.0%}: {name}, the model on everyone", fitted.effects_.join(spreads), digits=4)
     simple = rules(data, better_elsewhere(data, value, uplifts["our plan"]["fold"]))
     outcomes = pd.DataFrame({"arm": data["segment"], "value": value})

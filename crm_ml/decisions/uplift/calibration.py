@@ -105,8 +105,8 @@ def combine_candidates(above: Floats, scores: Floats, expected: Floats) -> Combi
     if moving.size:
         scale, root = beyond.std(axis=0), np.sqrt(precision)
         estimated[moving] = nnls(root[:, None] * beyond / scale, root * target)[0] / scale
-    used = estimated[moving] > 0
-    beyond, used = beyond[:, used], moving[used]
+    positive = estimated[moving] > 0
+    beyond, used = beyond[:, positive], moving[positive]
     rest = precision * (target - beyond @ estimated[used])
     influence = np.zeros((n, 1 + above.shape[1]))
     influence[:, 0] = (scores - effect) / n
