@@ -46,7 +46,7 @@ def repeated():
     truth = true_values(two_arms(999, 200_000))
     found = []
     for seed in range(40):
-        trial = two_arms(seed, 600)
+        trial = two_arms(seed, 400)
         drawn = pd.DataFrame(0.25, index=trial.features.index, columns=["mail", "call"])
         value = valued(trial, {"by orders": by_orders(trial), "drawn": drawn}, propensity=PROPENSITY, n_folds=2)
         found.append(value.estimates.join(value.differences.add_suffix(" of difference")))

@@ -34,3 +34,15 @@ def simulate_trial(rng: np.random.Generator, n: int, *, strength: float = 1.0, n
     gained = sum((arm == name) * effects[name] for name in arms)
     outcome = (baseline + gained + noise * rng.normal(size=n)).rename("margin")
     return KnownTrial(features, arm, outcome, effects, baseline)
+
+
+def simulate_spenders(rng: np.random.Generator, n: int, *, share: float = 0.3):
+    """Draw customers of very different value, whose noise is as large as it and whose mail adds a share of it."""
+    value = rng.lognormal(2, 1, n)
+    index = pd.Index([f"c{number:06d}" for number in range(n)], name="customer_id")
+    features = pd.DataFrame({"clv": value, "days": rng.exponential(60, n)}, index=index)
+    effects = pd.DataFrame({"mail": share * value}, index=index)
+    baseline = pd.Series(value, index=index)
+    arm = pd.Series(rng.choice(["control", "mail"], n), index=index, name="arm")
+    outcome = (baseline + (arm == "mail") * effects["mail"] + value * rng.normal(size=n)).rename("margin")
+    return KnownTrial(features, arm, outcome, effects, baseline)

@@ -110,17 +110,23 @@ def better_elsewhere(data: pd.DataFrame, value: pd.Series, fold: pd.Series) -> p
 def plans(data: pd.DataFrame, margin: float) -> None:
     """Print the value of the plan and of the rules at each cost of a mail."""
     value = (data["spend"] * margin).rename("value")
-    features, model = data[COVARIATES], UpliftModel(control=CONTROL)
-    uplift = cross_fitted_uplift(model, features, data["segment"], value, propensity=PROPENSITY)
-    fitted = model.fit(features, data["segment"], value, propensity=PROPENSITY)
-    show(f"Margin {margin:.0%}: the model on everyone", fitted.effects_, digits=4)
-    simple = rules(data, better_elsewhere(data, value, uplift["fold"]))
+    features, uplifts = data[COVARIATES], {}
+    for name, shapes in {"our plan": (), "our plan, shape history": ("history",)}.items():
+        model = UpliftModel(control=CONTROL, shapes=shapes)
+        uplifts[name] = cross_fitted_uplift(model, features, data["segment"], value, propensity=PROPENSITY)
+        fitted = model.fit(features, data["segment"], value, propensity=PROPENSITY)
+        spreads = fitted.weights_.pivot_table("spread", "arm", "candidate").add_prefix("spread by ")
+        show(f"Margin {margin:.0%}: {name}, the model on everyone", fitted.effects_.join(spreads), digits=4)
+    simple = rules(data, better_elsewhere(data, value, uplifts["our plan"]["fold"]))
     outcomes = pd.DataFrame({"arm": data["segment"], "value": value})
     for cost in COSTS:
         costs, budget = dict.fromkeys(MAILS, cost), BUDGET_SHARE * cost * len(data)
-        plan = plan_within_folds(uplift, fitted.offers(costs), budget=budget, control=CONTROL)
+        planned = {
+            name: plan_within_folds(uplift, fitted.offers(costs), budget=budget, control=CONTROL)
+            for name, uplift in uplifts.items()
+        }
         found = policy_value(
-            {"our plan": plan, **simple},
+            {**planned, **simple},
             outcomes,
             outcome="value",
             costs=costs,

@@ -19,7 +19,7 @@ from crm_ml.decisions.uplift.fold_trees import Task, Trees, fold_trees
 from crm_ml.decisions.uplift.outcomes import ExpectedOutcomes
 from crm_ml.decisions.uplift.trial import Trial
 
-__all__ = ["LEARNERS", "FoldEffects", "Learner", "Lesson", "learn_effect"]
+__all__ = ["LEARNERS", "FoldModels", "Learner", "Lesson", "learn_effect", "learn_outcome"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -50,22 +50,19 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class FoldEffects:
-    """One arm's effect against the control as learnt with each fold left out, less its mean over that fold.
+class FoldModels:
+    """Something learnt with each fold left out, less its mean over that fold.
 
     Attributes
     ----------
     models : tuple over folds
         Each a weighted sum of trees.
     centres : tuple over folds of float
-        Mean effect predicted for the fold left out.
-    rounds : int
-        How many trees were worth growing for the effect itself, the median over folds.
+        Mean predicted for the fold left out.
     """
 
     models: tuple[Weighted, ...]
     centres: tuple[float, ...]
-    rounds: int
 
     def __call__(self, matrix: Floats) -> Floats:
         """Return how far above average each fold's model sees each row: (n, n_folds)."""
@@ -73,7 +70,7 @@ class FoldEffects:
         return np.column_stack(columns)
 
 
-def learn_effect(learner: Learner, lesson: Lesson, *, arm: int, seed: int) -> tuple[FoldEffects, Floats]:
+def learn_effect(learner: Learner, lesson: Lesson, *, arm: int, seed: int) -> tuple[FoldModels, Floats, int]:
     """Learn how an arm's effect differs between customers.
 
     Parameters
@@ -86,16 +83,28 @@ def learn_effect(learner: Learner, lesson: Lesson, *, arm: int, seed: int) -> tu
 
     Returns
     -------
-    FoldEffects, and how far above average each customer is seen by the model of the own fold: (n,).
+    FoldModels, how far above average each customer is seen by the model of the own fold, (n,), and how many trees
+    were worth growing for the effect itself, the median over folds.
     """
     models, rounds = LEARNERS[learner](lesson, arm, seed)
+    return *_centred(models, lesson), rounds
+
+
+def learn_outcome(lesson: Lesson) -> tuple[FoldModels, Floats]:
+    """Return what customers are expected to bring, the mean over arms, as `learn_effect` does the effect."""
+    share = 1.0 / len(lesson.trial.arms)
+    by_fold = zip(*lesson.outcomes.trees, strict=True)
+    return _centred([tuple((share, trees) for trees in arms) for arms in by_fold], lesson)
+
+
+def _centred(models: list[Weighted], lesson: Lesson) -> tuple[FoldModels, Floats]:
     out_of_fold, centres = np.empty(len(lesson.matrix)), []
     for held, model in enumerate(models):
         here = lesson.fold == held
         found = _sum(model, lesson.matrix[here])
         centres.append(float(found.mean()))
         out_of_fold[here] = found - centres[-1]
-    return FoldEffects(tuple(models), tuple(centres), rounds), out_of_fold
+    return FoldModels(tuple(models), tuple(centres)), out_of_fold
 
 
 def _two_models(lesson: Lesson, arm: int, _seed: int) -> tuple[list[Weighted], int]:

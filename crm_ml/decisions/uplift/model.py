@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from crm_ml.decisions.budget.offers import Offer
-from crm_ml.decisions.uplift.calibration import EffectLine, best_linear_predictor
-from crm_ml.decisions.uplift.learners import LEARNERS, FoldEffects, Learner, Lesson, learn_effect
+from crm_ml.decisions.columns import read_finite
+from crm_ml.decisions.uplift.calibration import Combination, combine_candidates
+from crm_ml.decisions.uplift.learners import LEARNERS, FoldModels, Learner, Lesson, learn_effect, learn_outcome
 from crm_ml.decisions.uplift.outcomes import arm_scores, expected_outcomes
 from crm_ml.decisions.uplift.trial import Encoding, check_customers, read_trial
 from crm_ml.errors import CrmError, NotFittedError, out_of_range
@@ -23,18 +25,35 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.90
 
+CANDIDATES = ("trees", "expected_outcome")
+"""What the effect may rise with besides the shapes."""
+
+
+@dataclass(frozen=True)
+class ArmEffect:
+    """One arm's effect: trees, how they and other candidates combine, and how many trees were worth growing."""
+
+    trees: FoldModels
+    combination: Combination
+    rounds: int
+
 
 class UpliftModel:
     """Effect of each arm of an experiment on each customer, against the control.
 
-    Trees are grown with each fold of the customers left out. How much of the differences they see is real is then
-    learnt from the customers left out, and so much of them is predicted: with no signal, the mean effect for
-    everyone (see `crm_ml.decisions.uplift.calibration.best_linear_predictor`).
+    Trees are grown with each fold of the customers left out: on the effect, and on the outcome, as an effect is often
+    the larger the more a customer brings anyway. How far the effect rises with what either says, and with the shapes
+    that the caller names, is then learnt from the customers left out, and so much of it is predicted: with no signal,
+    the mean effect for everyone (see `crm_ml.decisions.uplift.calibration.combine_candidates`).
 
     Parameters
     ----------
     learner : {"dr", "x", "t"}
         Trees on doubly robust scores, on crossed imputations, or the difference of two models of the outcome.
+    shapes : sequence of str
+        Columns of the features that the effect may be proportional to, beyond a constant, such as the value at stake;
+        what the experiment finds is by how much. The effect must rise with them or not depend on them: one that
+        falls is not found.
     n_folds : int
         At least 2.
     seed : int
@@ -49,12 +68,14 @@ class UpliftModel:
     customers_ : Index
         Whom the model was fitted on. What it recommends is not to be valued on them; see `policy_value`.
     effects_ : DataFrame indexed by arm
-        ``effect`` (mean, with its ``standard_error``), ``slope`` (what a difference of 1 seen by the trees is
-        taken for), ``estimated_slope`` (before shrinkage, with its ``slope_error``), ``trees`` (of each fold's
-        model, 0 where none helped; a T-learner's are those of the arm's outcome).
+        ``effect`` (mean, with its ``standard_error``), ``believed`` (share of the estimated weights, from 0 to 1),
+        ``trees`` (of each fold's model, 0 where none helped; a T-learner's are those of the arm's outcome).
+    weights_ : DataFrame indexed by arm and candidate
+        ``weight`` (what a difference of 1 in the candidate is taken for), ``estimated_weight`` (before shrinkage, with
+        its ``standard_error``, 0 at the bound), ``spread`` (weight × standard deviation: how far it moves customers).
+        Candidates are "trees" (the effect they see), "expected_outcome" and the shapes.
     out_of_fold_ : DataFrame indexed by customer
-        ``uplift_<arm>``, by trees that saw no one of the customer's fold and before the line, so that its ranks owe
-        nothing to the customer's own outcome; `effects_` has the line: effect + slope · (this − effect).
+        ``uplift_<arm>``, by trees that saw no one of the customer's fold, weighted as the other folds' customers say.
     effect_scores_ : DataFrame indexed by customer
         ``uplift_<arm>``: doubly robust scores, each unbiased for the customer's effect and very noisy.
     propensity_ : Series indexed by arm
@@ -78,19 +99,34 @@ class UpliftModel:
     >>> asked = pd.DataFrame({"channel": ["web", "phone"], "orders": 3}, index=["ann", "bob"])
     >>> model.predict(asked)["uplift_mail"].round(0).to_dict()
     {'ann': 4.0, 'bob': 0.0}
-    >>> model.offers({"mail": 1.5})
-    [Offer(name='mail', cost=1.5, save_rate=None, gain='uplift_mail', value_basis='experiment')]
+    >>> [(offer.name, offer.gain, offer.value_basis) for offer in model.offers({"mail": 1.5})]
+    [('mail', 'uplift_mail', 'experiment')]
+
+    The trees on the effect carry the differences, not what customers bring anyway:
+
+    >>> model.weights_["spread"].round(1).to_dict()
+    {('mail', 'trees'): 2.0, ('mail', 'expected_outcome'): 0.0}
     """
 
     arms_: tuple[str, ...]
     customers_: pd.Index
     effects_: pd.DataFrame
+    weights_: pd.DataFrame
     out_of_fold_: pd.DataFrame
     effect_scores_: pd.DataFrame
     propensity_: pd.Series
 
-    def __init__(self, *, learner: Learner = "dr", n_folds: int = 5, seed: int = 0, control: str = "control") -> None:
+    def __init__(
+        self,
+        *,
+        learner: Learner = "dr",
+        shapes: Sequence[str] = (),
+        n_folds: int = 5,
+        seed: int = 0,
+        control: str = "control",
+    ) -> None:
         self.learner = learner
+        self.shapes = shapes
         self.n_folds = n_folds
         self.seed = seed
         self.control = control
@@ -117,7 +153,8 @@ class UpliftModel:
         Raises
         ------
         SchemaError
-            If a customer is there twice or lacks an arm or outcome, an arm is missing or too small.
+            If a customer is there twice or lacks an arm or outcome, an arm is missing or too small, a shape is missing
+            or not finite.
         CrmError
             If a setting is outside its domain.
         """
@@ -129,16 +166,21 @@ class UpliftModel:
         outcomes = expected_outcomes(matrix, trial, fold, seed=self.seed)
         scores = arm_scores(outcomes.expected, trial)
         lesson = Lesson(matrix, trial, fold, outcomes, scores)
-        self._encoding, self._effects = encoding, {}
-        out_of_fold, effect_scores = {}, {}
+        shapes = self._read_shapes(features)
+        self._encoding, self._effects, self._shape_means = encoding, {}, shapes.mean(axis=0)
+        self._outcome, beyond = learn_outcome(lesson)
+        out_of_fold, effect_scores, spreads = {}, {}, {}
         for place, name in enumerate(trial.arms[1:], start=1):
-            effects, above = learn_effect(self.learner, lesson, arm=place, seed=self.seed)
-            effect_scores[f"uplift_{name}"] = scores[:, place] - scores[:, 0]
-            line = best_linear_predictor(above, effect_scores[f"uplift_{name}"])
-            out_of_fold[f"uplift_{name}"] = line.effect + above
-            self._effects[name] = (effects, line)
+            trees, above, rounds = learn_effect(self.learner, lesson, arm=place, seed=self.seed)
+            found = np.column_stack([above, beyond, shapes - self._shape_means])
+            evidence = scores[:, place] - scores[:, 0], outcomes.expected.mean(axis=1)
+            combination = combine_candidates(found, *evidence)
+            out_of_fold[f"uplift_{name}"] = combination.effect + _differences_elsewhere(found, *evidence, fold)
+            effect_scores[f"uplift_{name}"], spreads[name] = evidence[0], found.std(axis=0)
+            self._effects[name] = ArmEffect(trees, combination, rounds)
         self.arms_, self.customers_ = trial.arms[1:], features.index
         self.effects_ = _effects_frame(self._effects)
+        self.weights_ = _weights_frame(self._effects, spreads, [*CANDIDATES, *self.shapes])
         self.out_of_fold_ = pd.DataFrame(out_of_fold, index=features.index)
         self.effect_scores_ = pd.DataFrame(effect_scores, index=features.index)
         self.propensity_ = pd.Series(trial.propensity, index=pd.Index(trial.arms, name="arm"), name="propensity")
@@ -156,26 +198,28 @@ class UpliftModel:
         -------
         DataFrame
             ``uplift_<arm>``, ``uplift_<arm>_lower`` and ``uplift_<arm>_upper`` for each arm, in the unit of the
-            outcome. The bounds hold with 90 % the mean effect among customers whom the trees see alike: they
-            carry the error of the calibrating line and the trees' own, by the jackknife over folds, not what the
-            features do not tell about the single customer.
+            outcome. The bounds hold with 90 % the mean effect among customers of whom the candidates say the same:
+            they carry the error of the mean effect, of the weights and the trees' own, by the jackknife over folds,
+            not what the features do not tell about the single customer.
 
         Raises
         ------
         NotFittedError, SchemaError
-            If the model is not fitted, or a column is missing or a customer there twice.
+            If the model is not fitted, or a column is missing, a shape not finite or a customer there twice.
         """
         fitted = self._fitted()
         check_customers(features.index)
         matrix = self._encoding.matrix(features)
+        outcome, shapes = self._outcome(matrix), self._read_shapes(features) - self._shape_means
         columns = {}
-        for arm, (effects, line) in fitted.items():
-            by_fold = effects(matrix)
-            above = by_fold.mean(axis=1)
-            away = norm.ppf((1 + LEVEL) / 2) * line.error(above, _jackknife_error(by_fold))
-            columns[f"uplift_{arm}"] = line(above)
-            columns[f"uplift_{arm}_lower"] = line(above) - away
-            columns[f"uplift_{arm}_upper"] = line(above) + away
+        for arm, effect in fitted.items():
+            by_fold = np.stack([effect.trees(matrix), outcome, *_repeated(shapes, outcome.shape)], axis=2)
+            uplift = effect.combination(by_fold)
+            middle, spread = uplift.mean(axis=1), _jackknife_error(uplift)
+            away = norm.ppf((1 + LEVEL) / 2) * np.hypot(effect.combination.error(by_fold.mean(axis=1)), spread)
+            columns[f"uplift_{arm}"] = middle
+            columns[f"uplift_{arm}_lower"] = middle - away
+            columns[f"uplift_{arm}_upper"] = middle + away
         return pd.DataFrame(columns, index=features.index)
 
     def offers(self, costs: Mapping[str, float | str]) -> list[Offer]:
@@ -196,10 +240,15 @@ class UpliftModel:
             raise CrmError(out_of_range("costs", unknown, f"name arms of the experiment, {list(fitted)}"))
         return [Offer(arm, cost, gain=f"uplift_{arm}", value_basis="experiment") for arm, cost in costs.items()]
 
-    def _fitted(self) -> dict[str, tuple[FoldEffects, EffectLine]]:
+    def _fitted(self) -> dict[str, ArmEffect]:
         if not hasattr(self, "_effects"):
             raise NotFittedError("the uplift model is not fitted.\nCall fit(features, arm, outcome) first.")
         return self._effects
+
+    def _read_shapes(self, features: pd.DataFrame) -> Floats:
+        remedy = "Name columns of the features, known for every customer."
+        columns = [read_finite(features, name, what="shapes", remedy=remedy) for name in self.shapes]
+        return np.column_stack(columns) if columns else np.empty((len(features), 0))
 
     def _check_settings(self) -> None:
         if self.learner not in LEARNERS:
@@ -215,16 +264,44 @@ def _jackknife_error(by_fold: Floats) -> Floats:
     return found
 
 
-def _effects_frame(effects: Mapping[str, tuple[FoldEffects, EffectLine]]) -> pd.DataFrame:
+def _repeated(shapes: Floats, shape: tuple[int, ...]) -> list[Floats]:
+    """Return each of the shapes, (n, k), as what every fold's model says: k arrays of shape (n, n_folds)."""
+    return [np.broadcast_to(column[:, None], shape) for column in shapes.T]
+
+
+def _differences_elsewhere(found: Floats, scores: Floats, expected: Floats, fold: NDArray[np.int64]) -> Floats:
+    """Return how far above average each customer is seen, with weights learnt from the other folds: (n,)."""
+    above = np.empty(len(found))
+    for held in range(fold.max() + 1):
+        here = fold == held
+        above[here] = found[here] @ combine_candidates(found[~here], scores[~here], expected[~here]).weights
+    return above
+
+
+def _effects_frame(effects: Mapping[str, ArmEffect]) -> pd.DataFrame:
     rows = [
         {
-            "effect": line.effect,
-            "standard_error": float(np.sqrt(line.covariance[0, 0])),
-            "slope": line.slope,
-            "estimated_slope": line.estimated_slope,
-            "slope_error": float(np.sqrt(line.covariance[1, 1])),
-            "trees": trees.rounds,
+            "effect": effect.combination.effect,
+            "standard_error": float(np.sqrt(effect.combination.covariance[0, 0])),
+            "believed": effect.combination.believed,
+            "trees": effect.rounds,
         }
-        for trees, line in effects.values()
+        for effect in effects.values()
     ]
     return pd.DataFrame(rows, index=pd.Index(list(effects), name="arm"))
+
+
+def _weights_frame(
+    effects: Mapping[str, ArmEffect], spreads: Mapping[str, Floats], candidates: list[str]
+) -> pd.DataFrame:
+    frames = {}
+    for arm, effect in effects.items():
+        combination = effect.combination
+        columns = {
+            "weight": combination.weights,
+            "estimated_weight": combination.estimated,
+            "standard_error": np.sqrt(np.diag(combination.covariance)[1:]),
+            "spread": combination.weights * spreads[arm],
+        }
+        frames[arm] = pd.DataFrame(columns, index=candidates)
+    return pd.concat(frames, names=["arm", "candidate"])

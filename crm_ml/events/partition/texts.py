@@ -22,9 +22,12 @@ def text_parts(texts: pa.Array) -> tuple[Int, Bytes]:
     >>> begins, content = text_parts(pa.array(["ann", "bob"]))
     >>> begins.tolist(), content[:6].tobytes()
     ([0, 3, 6], b'annbob')
+    >>> text_parts(pa.array(["ann", "bob", "eve"], pa.large_string())[1:])[0].tolist()  # the cast moves the offset
+    [3, 6, 9]
     """
-    _, places, content = texts.cast(pa.string()).buffers()
-    begins = np.frombuffer(places, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    cast = texts.cast(pa.string())
+    _, places, content = cast.buffers()
+    begins = np.frombuffer(places, dtype=np.int32)[cast.offset : cast.offset + len(cast) + 1].astype(np.int64)
     held = np.zeros(0, dtype=np.uint8) if content is None else np.frombuffer(content, dtype=np.uint8)
     return begins, held
 

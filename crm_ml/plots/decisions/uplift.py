@@ -147,8 +147,7 @@ class UpliftCalibrationDisplay(Display):
         found = []
         for arm in model.arms_:
             column = f"uplift_{arm}"
-            effect, slope = model.effects_.loc[arm, ["effect", "slope"]]
-            predicted = effect + slope * (model.out_of_fold_[column].to_numpy() - effect)
+            predicted = model.out_of_fold_[column].to_numpy()
             scores = model.effect_scores_[column].to_numpy()
             found.append(effect_groups(predicted, scores, groups=groups, level=level).assign(arm=arm))
         return cls(pd.concat(found, ignore_index=True), currency=currency)
