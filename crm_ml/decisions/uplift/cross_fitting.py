@@ -95,5 +95,5 @@ def plan_within_folds(uplift: pd.DataFrame, offers: Sequence[Offer], *, budget: 
     arms = pd.Series(control, index=uplift.index, name="arm", dtype=object)
     for _, customers in uplift.groupby("fold"):
         plan = allocate_budget(customers, offers, budget * len(customers) / len(uplift))
-        arms[plan.assignments.index] = plan.assignments["offer"].astype(object)
+        arms[plan.contacts.index] = plan.contacts["offer"].astype(object)
     return arms.astype(str)

@@ -176,7 +176,7 @@ def _read_costs(costs: Mapping[str, float], trial: Trial) -> Floats:
 def _shares(name: str, policy: Policy, customers: pd.Index, trial: Trial) -> Floats:
     """Return the probability of each arm for each customer: (n, n_arms)."""
     if isinstance(policy, BudgetPlan):
-        policy = policy.assignments["offer"].astype(object).reindex(customers, fill_value=trial.arms[0])
+        policy = policy.contacts["offer"].astype(object).reindex(customers, fill_value=trial.arms[0])
     if not policy.index.is_unique:
         raise SchemaError(f"policy {name!r} must hold every customer once; some are repeated.\nDrop the others.")
     check_rows(customers.isin(policy.index), f"policy {name!r} must cover every customer.")

@@ -102,7 +102,7 @@ class QiniDisplay(Display):
             ax.fill_between(share, *bounds, color=mark.colour, alpha=0.13, linewidth=0)
             line = {"color": mark.colour, "linestyle": mark.linestyle, "linewidth": mark.linewidth}
             ax.plot(share, gain, marker=mark.marker, markersize=4, markevery=0.12, label=name, **line)
-        ax.set(xlim=(0, 1), xlabel="customers contacted, highest uplift first", ylabel="gain per customer")
+        ax.set(xlim=(0, 1), xlabel="customers contacted, highest score first", ylabel="gain per customer")
         ax.xaxis.set_major_formatter(PercentFormatter(1))
         ax.yaxis.set_major_locator(MaxNLocator(6))
         ax.yaxis.set_major_formatter(number_axis(self.currency))
