@@ -204,7 +204,7 @@ def test_doubly_robust_scores_have_the_effect_as_their_mean(clear, clear_model):
         assert abs(scores.mean() - clear.effects[arm].mean()) < 3 * scores.sem()
         row = clear_model.effects_.loc[arm]
         assert row["effect"] == pytest.approx(scores.mean())
-        assert row["standard_error"] == pytest.approx(scores.sem(), rel=0.02)  # that of the line
+        assert row["standard_error"] == pytest.approx(scores.sem(), rel=0.02)
 
 
 def lesson_of(trial, outcome):

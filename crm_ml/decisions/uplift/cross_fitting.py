@@ -27,8 +27,8 @@ def cross_fitted_uplift(
 ) -> pd.DataFrame:
     """Predict each fold of an experiment's customers by the model fitted on the others alone.
 
-    Trees, their number and the calibrating line are all learnt anew for each fold, unlike `out_of_fold_` of one
-    model, whose line comes from everyone.
+    Trees, their number and the weights of all candidates are learnt anew for each fold, unlike `out_of_fold_` of one
+    model: its weights come from customers of other folds, but what their trees say was learnt from the fold too.
 
     Parameters
     ----------
