@@ -90,20 +90,22 @@ def allocate(options: Options, limits: Limits, prices: Floats) -> Choice:
     if not mend(options, limits, prices, choice):
         choice = _nothing(options)
     fill(options, limits, prices, choice)
-    single = _best_single(options, limits)
-    return single if _gain(options, single) > _gain(options, choice) else choice
+    single = _best_single(options, limits, beyond=_gain(options, choice))
+    return choice if single is None else single
 
 
-def _best_single(options: Options, limits: Limits) -> Choice:
-    """Give what costs nothing, and make the one change to it that gains most, where that is within the limits."""
+def _best_single(options: Options, limits: Limits, *, beyond: float) -> Choice | None:
+    """Give what costs nothing, and make the one change to it that gains most; None where that gains no more."""
     reach = limits.reach()
     no_toll = np.zeros((3, *reach.shape))
-    choice = respond(options, no_toll, np.minimum(reach, 0.0)).choice
-    best = respond(options, no_toll, reach).choice
+    free = respond(options, no_toll, np.minimum(reach, 0.0))
+    if float(free.totals[PER_GAIN].sum()) + options.gains.max(initial=0.0) <= beyond:
+        return None
+    choice, best = free.choice, respond(options, no_toll, reach).choice
     rise = _chosen(options.gains, best) - _chosen(options.gains, choice)
-    if rise.max(initial=0.0) > 0:
-        choice[rise.argmax()] = best[rise.argmax()]
-    return choice if limits.room(tally(options, choice)).min() >= 0 else _nothing(options)
+    choice[rise.argmax()] = best[rise.argmax()]
+    within = limits.room(tally(options, choice)).min() >= 0
+    return choice if within and _gain(options, choice) > beyond else None
 
 
 def _nothing(options: Options) -> Choice:
