@@ -192,7 +192,7 @@ class TestInterval:
         low, high = np.sqrt((plan.uncertainty**2).sum())
         assert plan.expected_gain_lower == pytest.approx(plan.expected_gain - low)
         assert plan.expected_gain_upper == pytest.approx(plan.expected_gain + high)
-        assert "with the uncertainty of churn and value and effect\n" in plan.summary()
+        assert "with the uncertainty of churn, value, effect\n" in plan.summary()
 
     def test_it_covers_what_a_simulation_of_its_sources_gives(self, customers):
         """Values apart, churn and effects shared: 90 % of draws fall inside, to the simulation's error."""
@@ -230,10 +230,10 @@ class TestInterval:
     def test_what_is_missing_is_named(self, customers):
         plan = allocate_budget(customers.drop(columns=["clv_lower"]), [COUPON], 100)
         assert plan.uncertainty.index.tolist() == ["churn"]
-        assert "with the uncertainty of churn, not of value and effect" in plan.summary()
+        assert "with the uncertainty of churn; without that of value, effect" in plan.summary()
         bare = allocate_budget(customers[["churn_probability", "clv"]], [COUPON], 100)
         assert bare.expected_gain_lower == bare.expected_gain == bare.expected_gain_upper
-        assert "no interval: neither churn nor value nor effect came with one" in bare.summary()
+        assert "no interval: churn, value and effect came without one" in bare.summary()
 
     def test_ends_that_are_swapped_are_refused(self, customers):
         swapped = customers.rename(columns={"clv_lower": "clv_upper", "clv_upper": "clv_lower"})

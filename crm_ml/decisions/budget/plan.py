@@ -202,10 +202,10 @@ class BudgetPlan:
         known = [source for source in SOURCES if source in self.uncertainty.index]
         unknown = [source for source in SOURCES if source not in known]
         if not known:
-            return "no interval: neither churn nor value nor effect came with one"
+            return "no interval: churn, value and effect came without one"
         ends = f"{self.expected_gain_lower:,.2f} to {self.expected_gain_upper:,.2f}"
-        left_out = f", not of {' and '.join(unknown)}" if unknown else ""
-        return f"90 % interval {ends}, with the uncertainty of {' and '.join(known)}{left_out}"
+        left_out = f"; without that of {', '.join(unknown)}" if unknown else ""
+        return f"90 % interval {ends}, with the uncertainty of {', '.join(known)}{left_out}"
 
     def __repr__(self) -> str:
         return (
