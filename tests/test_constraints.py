@@ -104,6 +104,55 @@ def test_excluded_customers_get_nothing(customers):
     assert plan.simple_rules.equals(without.simple_rules)
 
 
+def test_excluded_customers_are_not_held_out_either(customers):
+    constraints = BudgetConstraints(excluded=customers.index[::2], holdout_share=0.5, salt="x")
+    plan = allocate_budget(customers, OFFERS, 1_000, constraints=constraints)
+    assert plan.assignments["holdout"].any()
+    assert not plan.assignments.index.isin(customers.index[::2]).any()
+
+
+def test_customers_without_a_segment_are_of_none(customers):
+    nameless = customers.assign(segment=customers["segment"].where(customers["segment"] == "new"))
+    constraints = BudgetConstraints(segment="segment", maximum_shares={"new": 0.1})
+    plan = allocate_budget(nameless, OFFERS, 1_000, constraints=constraints)
+    assert plan.spend > 990
+    assert plan.assignments["cost"][nameless["segment"].isna()].sum() >= 0.9 * plan.spend
+
+
+def test_simple_rules_keep_to_budgets_and_caps(customers):
+    wide = BudgetConstraints(channel_budgets={"mail": 5_000, "phone": 5_000})
+    narrow = BudgetConstraints(channel_budgets={"mail": 100, "phone": 100}, contact_caps={"letter": 3})
+    for constraints, most in ((wide, 700), (narrow, 100)):
+        rules = allocate_budget(customers, OFFERS, 700, constraints=constraints).simple_rules
+        cost = rules["offer"].map({offer.name: offer.cost for offer in OFFERS})
+        assert (rules["customers_contacted"] * cost <= most).all()
+    only = allocate_budget(customers, [LETTER], 700, constraints=BudgetConstraints(contact_caps={"letter": 3}))
+    assert (only.simple_rules["customers_contacted"] == 3).all()
+
+
+def test_a_frontier_never_falls_where_plans_of_single_budgets_do():
+    customers = make_customers(300, seed=3)
+    constraints = BudgetConstraints(
+        channel_budgets={"phone": 90},
+        contact_caps={"coupon": 15},
+        segment="segment",
+        minimum_shares={"new": 0.3},
+        maximum_shares={"core": 0.4},
+    )
+    plan = allocate_budget(customers, OFFERS, 450, constraints=constraints)
+    frontier = plan.frontier(points=60)
+    single = [allocate_budget(customers, OFFERS, b, constraints=constraints).expected_gain for b in frontier["budget"]]
+    assert np.diff(single).min() < 0
+    assert np.diff(frontier["expected_gain"]).min() >= 0
+    assert (frontier["expected_gain"] >= np.array(single) - 1e-9).all()
+
+
+def test_spend_is_not_above_the_budget_by_a_rounding():
+    three = make_customers(3).assign(churn_probability=1.0, clv=100.0)
+    plan = allocate_budget(three, [Offer("mail", 0.1, save_rate=0.5)], 0.3)
+    assert (len(plan.contacts), plan.spend) == (3, 0.3)
+
+
 class TestHoldout:
     held = BudgetConstraints(holdout_share=0.2, salt="spring")
 

@@ -227,6 +227,13 @@ def test_an_offer_under_the_hull_fills_the_rest():
     assert (found.choice.tolist(), found.upper_bound) == ([1], 1.0)
 
 
+def test_a_change_that_has_become_worse_waits_for_its_turn():
+    given = ungrouped([[2.0, 6.0, 4.0], [9.0, 1.0, 9.0]], [[10.0, 18.0, 8.0], [0.0, 0.1, 0.0]])
+    choice = np.full(3, -1, dtype=np.int16)
+    moves.fill(given, budget_alone(2, 6.0), np.array([1.0]), choice)
+    assert choice.tolist() == [0, -1, 0]
+
+
 def test_what_passes_a_limit_is_mended_where_it_costs_least():
     given = ungrouped([[2.0, 2.0, 2.0]], [[9.0, 5.0, 7.0]])
     choice = np.zeros(3, dtype=np.int16)
