@@ -140,7 +140,7 @@ def test_a_frontier_never_falls_where_plans_of_single_budgets_do():
         maximum_shares={"core": 0.4},
     )
     plan = allocate_budget(customers, OFFERS, 450, constraints=constraints)
-    frontier = plan.frontier(points=60)
+    frontier = plan.frontier(points=44)
     single = [allocate_budget(customers, OFFERS, b, constraints=constraints).expected_gain for b in frontier["budget"]]
     assert np.diff(single).min() < 0
     assert np.diff(frontier["expected_gain"]).min() >= 0

@@ -46,14 +46,12 @@ class Allocation:
     upper_bound: float
 
 
-def solve_knapsack(options: Options, limits: Limits, *, start: Floats | None = None) -> Allocation:
+def solve_knapsack(options: Options, limits: Limits) -> Allocation:
     """Choose at most one offer per customer for a large total gain within the limits.
 
     Parameters
     ----------
     options, limits : what there is to give, and within which limits
-    start : ndarray of shape (n_limits,), optional
-        Prices to begin from.
 
     Returns
     -------
@@ -71,12 +69,12 @@ def solve_knapsack(options: Options, limits: Limits, *, start: Floats | None = N
     ([1, 0], [0.125], 13.0)
     """
     reach = limits.reach()
-    found = find_prices(options, limits, reach, start=start)
+    found = find_prices(options, limits, reach)
     choice = allocate(options, limits, found.prices)
     totals = tally(options, choice)
     prices = found.prices
     if (options.costs > reach.max(axis=1)[:, None]).any():  # more of a limit may count towards an offer out of reach
-        prices = find_prices(options, limits, np.full(reach.shape, np.inf), start=start).prices
+        prices = find_prices(options, limits, np.full(reach.shape, np.inf)).prices
     gain = float(totals[PER_GAIN].sum())
     return Allocation(choice, totals, prices, max(found.bound, gain))
 

@@ -51,7 +51,7 @@ class Prices:
     bound: float
 
 
-def find_prices(options: Options, limits: Limits, reach: Floats, *, start: Floats | None = None) -> Prices:
+def find_prices(options: Options, limits: Limits, reach: Floats) -> Prices:
     """Return prices at which the bound is close to its lowest.
 
     Parameters
@@ -59,8 +59,6 @@ def find_prices(options: Options, limits: Limits, reach: Floats, *, start: Float
     options, limits : what there is to give, and within which limits
     reach : ndarray of shape (n_offers, n_groups)
         Offers that cost more are left out, see `Limits.reach`.
-    start : ndarray of shape (n_limits,), optional
-        Prices to begin from.
 
     Returns
     -------
@@ -76,19 +74,15 @@ def find_prices(options: Options, limits: Limits, reach: Floats, *, start: Float
     ([0.125], 13.0)
     """
     units = _units(options, limits, reach)
-    at = np.zeros(len(limits.amounts)) if start is None else start / units
-    step = FIRST_STEP if start is None else NEXT_STEP
-    for size in (*SAMPLES, options.n_customers):
-        if size < options.n_customers:
+    at, step = np.zeros(len(limits.amounts)), FIRST_STEP
+    for size in SAMPLES:
+        if options.n_customers > size:
             some = options.every(options.n_customers // size)
             bound = _bound(some, limits.scaled(some.n_customers / options.n_customers), reach, units)
             at, _ = _descend(bound, at, step=step, tolerance=CLOSE)
             step = NEXT_STEP
-        else:
-            few = options.n_customers <= SAMPLES[0]
-            bound = _bound(options, limits, reach, units)
-            at, lowest = _descend(bound, at, step=step, tolerance=EXACT if few else CLOSE)
-            break
+    tolerance = EXACT if options.n_customers <= SAMPLES[0] else CLOSE
+    at, lowest = _descend(_bound(options, limits, reach, units), at, step=step, tolerance=tolerance)
     return Prices(at * units, lowest)
 
 
