@@ -15,7 +15,6 @@ from crm_ml.compiled import compiled
 __all__ = ["PER_CONTACT", "PER_COST", "PER_GAIN", "Limits", "Options", "Response", "respond", "tally"]
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Choice = NDArray[np.int16]
 
 PER_CONTACT, PER_COST, PER_GAIN = range(3)

@@ -8,15 +8,12 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from crm_ml.decisions.experiments.shares import check_shares
 from crm_ml.errors import CrmError, out_of_range
 
 __all__ = ["Baseline", "experiment_power", "minimum_detectable_effect", "sample_size"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
