@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON :=
 ENVIRONMENT := .venv/.installed
+IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 PIP_INSTALL := .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input --constraint .ci/constraints.txt
 
 help:  ## Show this list
@@ -17,7 +18,7 @@ demo: $(ENVIRONMENT)  ## Run the whole job on the sample, from log to report
 	@.venv/bin/crm-ml demo
 
 test: $(ENVIRONMENT)  ## Run the tests, the doctests and the README
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest $(IN_PARALLEL)
 
 lint: $(ENVIRONMENT)  ## Check rules and formatting
 	@.venv/bin/ruff check .

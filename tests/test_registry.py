@@ -78,7 +78,7 @@ def environment(**extra: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": paths, **extra}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mlflow_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [n for n in os.environ if n.startswith("MLFLOW_")]:
@@ -89,7 +89,7 @@ def mlflow_environment() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def beaten(mlflow_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Create a store while another process, one step ahead, puts its own there (user_version 7)."""
     store = default_store(tmp_path_factory.mktemp("a shop") / "models")
@@ -109,7 +109,7 @@ def beaten(mlflow_environment: None, tmp_path_factory: pytest.TempPathFactory) -
     return store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(
     mlflow_environment: None,
     beaten: Store,
