@@ -79,10 +79,10 @@ def _entries(rule: Rule, indent: str) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """Return a text as TOML writes it between quotation marks.
+    r"""Return a text as TOML writes it between quotation marks.
 
-    >>> quoted('5" tall')
-    '"5\\\\" tall"'
+    >>> print(quoted('a 5" screen'))
+    "a 5\" screen"
     """
     # JSON leaves DEL as it is, which TOML does not allow; all else that JSON escapes TOML escapes alike
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -94,7 +94,8 @@ def rule_from_table(table: Any, *, place: str) -> Rule:
     for name, group in GROUPS.items():
         if keys == {name} and isinstance(table[name], list) and table[name]:
             within = f"{place}." if place else ""
-            return group(tuple(rule_from_table(part, place=f"{within}{name}[{at}]") for at, part in enumerate(table[name])))
+            parts = enumerate(table[name])
+            return group(tuple(rule_from_table(part, place=f"{within}{name}[{at}]") for at, part in parts))
     if not any(keys == {"feature", "operator", bound} for bound in BOUNDS):
         found = sorted(keys) if isinstance(table, Mapping) else table
         raise SchemaError(
