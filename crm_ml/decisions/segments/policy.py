@@ -125,8 +125,9 @@ class SegmentPolicy:
         Parameters
         ----------
         name : {"loyalty", "shop"}
-            "loyalty" are tiers by the orders and spend of the last 365 days, held for a year; "shop" are the groups
-            that customer teams act on, among them those at risk, for which the log needs interactions: see `for_log`.
+            "loyalty" are tiers by the orders and spend of the last 365 days, held for half a year; "shop" are the
+            groups that customer teams act on, among them those at risk, for which the log needs interactions; see
+            `for_log`.
 
         Examples
         --------
