@@ -10,16 +10,10 @@ import pandas as pd
 import pytest
 
 from crm_ml import CustomerLog, simulate
-from crm_ml.churn import (
-    PurchaseProcessBaseline,
-    RetentionTrigger,
-    Threshold,
-    any_of,
-    compare_alarms,
-    replay_alarms,
-)
+from crm_ml.churn import PurchaseProcessBaseline, RetentionTrigger, compare_alarms, replay_alarms
 from crm_ml.churn.trigger.measures import alarm_measures
 from crm_ml.errors import SchemaError
+from crm_ml.features import Threshold, any_of
 
 DAY = pd.Timedelta(days=1)
 SHOP = simulate(250, days=400, start="2024-01-01", seed=11, n_campaigns=0, purchase_scale_days=20.0)

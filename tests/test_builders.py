@@ -16,7 +16,7 @@ from crm_ml.errors import SchemaError
 from crm_ml.events.clock import DAY
 from crm_ml.features.builders.basket import Basket, Discounts
 from crm_ml.features.builders.category import CategoryRFM
-from crm_ml.features.builders.event_counts import EventCount
+from crm_ml.features.builders.event_counts import DayStreak, EventCount
 from crm_ml.features.builders.season import Seasonality
 from crm_ml.features.feature import from_spec, to_spec
 
@@ -123,6 +123,12 @@ def events(customer: Customer, builder: EventCount) -> dict[str, float]:
     return {builder.name: total}
 
 
+def streak(customer: Customer, builder: DayStreak) -> dict[str, float]:
+    chosen = [event for event in within(customer.events, builder.window_days) if event.kind in builder.event_types]
+    days = {event.time // DAY for event in chosen}
+    return {builder.name: float(max((next(n for n in range(99) if day + n not in days) for day in days), default=0))}
+
+
 Twin = Callable[[Customer], Mapping[str, float]]
 ONE_UNKNOWN = ("shoes", "gone", "bags")
 COUNTS = [
@@ -131,6 +137,11 @@ COUNTS = [
     EventCount("worth", {"cart": 1}, window_days=364, by_value=True),
     EventCount("warm worth", WEIGHTS, window_days=30, half_life_days=7.5, by_value=True),
     EventCount("ever", {"view": 1, "cart": 0}, window_days=1e9),
+]
+STREAKS = [
+    DayStreak("busy", ("cart", "view")),
+    DayStreak("cart days", ["cart"], window_days=1e9),  # type: ignore[arg-type]  # a list is taken too
+    DayStreak("rare", ("cart", "zoom"), window_days=90.5, absent="zero"),
 ]
 CASES: list[tuple[Any, Twin]] = [
     (CategoryRFM(), lambda c: categories(c, (), (90,))),
@@ -145,6 +156,7 @@ CASES: list[tuple[Any, Twin]] = [
     (Discounts(), lambda c: discounts(c, 90)),
     (Discounts(364), lambda c: discounts(c, 364)),
     *((count, lambda c, count=count: events(c, count)) for count in COUNTS),
+    *((builder, lambda c, builder=builder: streak(c, builder)) for builder in STREAKS),
 ]
 BUILDERS = [builder for builder, _ in CASES]
 
@@ -261,14 +273,17 @@ def test_event_types_the_log_lacks_are_told_or_count_nothing() -> None:
     past: Any = KnownPast(some_customers(1, 50))
     weights = {"view": 1.0, "zoom": 3.0, "chat": 2.0}
     rule = (
-        r"event types that `talk` weighs\. Absent: \['chat', 'zoom'\]; present: \['cart', 'complaint', 'view'\]\.\nAdd"
+        r"event types that `talk` counts\. Absent: \['chat', 'zoom'\]; present: \['cart', 'complaint', 'view'\]\.\nAdd"
     )
     with pytest.raises(SchemaError, match=rule):
         EventCount("talk", weights, window_days=30).build(past)
+    with pytest.raises(SchemaError, match=rule):
+        DayStreak("talk", ("view", "zoom", "chat")).build(past)
     found = EventCount("talk", weights, window_days=30, absent="zero").build(past)["talk"]
     np.testing.assert_array_equal(found, EventCount("talk", {"view": 1.0}, window_days=30).build(past)["talk"])
     bare: Any = KnownPast([Customer([], [], [])] * 2, event_types=())
     assert EventCount("talk", weights, window_days=30, absent="zero").build(bare)["talk"].tolist() == [0.0, 0.0]
+    assert DayStreak("talk", ("view",), absent="zero").build(bare)["talk"].tolist() == [0.0, 0.0]
 
 
 def test_values_the_log_lacks_are_told_or_count_nothing() -> None:
@@ -313,10 +328,19 @@ def test_weights_changed_outside_change_no_builder() -> None:
         (EventCount, {"window_days": math.inf}, "`window_days` must be a positive number of days; got inf"),
         (EventCount, {"half_life_days": 0}, "`half_life_days` must be a positive number of days; got 0"),
         (EventCount, {"absent": "skip"}, '`absent` must be "error" or "zero"; got \'skip\''),
+        (DayStreak, {"name": ""}, "`name` must name a column; got ''"),
+        (DayStreak, {"event_types": ()}, r"`event_types` must be one or more names in a tuple; got \(\)"),
+        (DayStreak, {"event_types": "view"}, "`event_types` must be one or more names in a tuple; got 'view'"),
+        (DayStreak, {"window_days": 0}, "`window_days` must be a positive number of days; got 0"),
+        (DayStreak, {"absent": "skip"}, '`absent` must be "error" or "zero"; got \'skip\''),
     ],
 )
 def test_settings_outside_their_domain_are_refused(builder: type, settings: dict[str, Any], message: str) -> None:
-    given = {"name": "views", "weights": {"view": 1.0}, "window_days": 30} if builder is EventCount else {}
+    needed: dict[type, dict[str, Any]] = {
+        EventCount: {"name": "views", "weights": {"view": 1.0}, "window_days": 30},
+        DayStreak: {"name": "views", "event_types": ("view",)},
+    }
+    given = needed.get(builder, {})
     with pytest.raises(SchemaError, match=message):
         builder(**(given | settings))
 

@@ -16,6 +16,7 @@ from crm_ml import CustomerLog
 from crm_ml.features import (
     LABEL_COLUMNS,
     ActivityDecline,
+    DayStreak,
     EventCount,
     InteractionDecline,
     PurchaseSummary,
@@ -27,7 +28,12 @@ CUTOFF = pd.Timestamp("2024-03-01")
 CUTOFFS = [CUTOFF - pd.Timedelta(days=45), CUTOFF - pd.Timedelta(days=15), CUTOFF]
 BOUGHT, ACTED = awkward_shop(11, cutoff=CUTOFF, n_customers=48)
 SHOP = (with_details(BOUGHT, 12), ACTED)
-EVERYTHING = ["all", EventCount("score", {"view": 1, "cart": 5}, 45, by_value=True), ActivityDecline()]
+EVERYTHING = [
+    "all",
+    EventCount("score", {"view": 1, "cart": 5}, 45, by_value=True),
+    DayStreak("streak", ("view", "cart")),
+    ActivityDecline(),
+]
 
 Frames = tuple[pd.DataFrame, pd.DataFrame]
 Bits = tuple[tuple[str, ...], tuple[str, ...], bytes]

@@ -19,6 +19,7 @@ from crm_ml.errors import ModelError, SchemaError
 from crm_ml.features import (
     RFM,
     ActivityDecline,
+    DayStreak,
     EventCount,
     Feature,
     FeatureState,
@@ -35,6 +36,7 @@ EVERYTHING: list[Any] = [
     InteractionDecline(window_days=20, event_types=("view",)),
     InteractionDecline(window_days=7, earlier_windows=2, half_life_days=9.5, event_types=("cart",)),
     EventCount("score", {"view": 1, "cart": 5}, 45, by_value=True),
+    DayStreak("streak", ("view", "cart"), window_days=45),
     ActivityDecline(window_days=20),
 ]  # fmt: skip
 

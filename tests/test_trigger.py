@@ -15,21 +15,22 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crm_ml import CustomerLog, build_features
-from crm_ml.churn import (
+from crm_ml.churn import RetentionTrigger
+from crm_ml.churn.trigger.retention import cooling
+from crm_ml.errors import SchemaError
+from crm_ml.evaluation import backtest
+from crm_ml.features import (
+    ActivityDecline,
     AllOf,
     AnyOf,
-    RetentionTrigger,
+    EventCount,
     Threshold,
     all_of,
     any_of,
     rule_from_toml,
     rule_to_toml,
 )
-from crm_ml.churn.trigger.retention import cooling
-from crm_ml.churn.trigger.rules import crosses, quantile_bound
-from crm_ml.errors import SchemaError
-from crm_ml.evaluation import backtest
-from crm_ml.features import ActivityDecline, EventCount
+from crm_ml.features.rules.rules import crosses, quantile_bound
 
 NAN = float("nan")
 DAY = pd.Timedelta(days=1)
@@ -102,6 +103,40 @@ def test_the_top_tenth_of_whole_customers() -> None:
     assert math.isnan(quantile_bound(np.array([NAN]), ">=", 0.5))
 
 
+def test_above_average_is_above_the_mean_of_whom_is_known() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, NAN, 9.0]})
+    assert Threshold("x", ">", mean=1).fires(frame).tolist() == [False, False, False, True]
+    assert Threshold("x", "<=", mean=0.5).fires(frame).tolist() == [True, True, False, False]
+    assert Threshold("x", ">=", mean=2.25).fires(frame).tolist() == [False, False, False, True]
+    assert Threshold("x", ">=", mean=2.2500001).fires(frame).sum() == 0
+    assert not Threshold("x", "<", mean=9).fires(frame.assign(x=NAN)).any()
+
+
+@given(values=st.lists(st.none() | st.integers(-3, 9) | st.floats(-1e6, 1e6), min_size=1, max_size=30), data=st.data())
+def test_a_fixed_rule_fires_for_the_same_and_holds_others_to_it(values: Any, data: st.DataObject) -> None:
+    frame = pd.DataFrame({"x": [NAN if value is None else float(value) for value in values], "y": 3.0})
+    relative = st.builds(
+        lambda operator, kind, number: Threshold("x", operator, **{kind: number}),
+        OPERATORS,
+        st.sampled_from(["quantile", "mean"]),
+        st.floats(0.01, 0.99),
+    )
+    rule = any_of(all_of(data.draw(relative), data.draw(relative), Threshold("y", ">", 2)), data.draw(relative))
+    if frame["x"].isna().all():
+        with pytest.raises(SchemaError, match=r"`x` must have a finite value for some customer.*\nGive more"):
+            rule.fixed(frame)
+        return
+    fixed = rule.fixed(frame)
+    assert all(threshold.value is not None for threshold in fixed.thresholds)
+    assert [t.feature for t in fixed.thresholds] == ["x", "x", "y", "x"]
+    assert fixed.fires(frame).tolist() == rule.fires(frame).tolist()
+    order = data.draw(st.permutations(range(len(frame))))
+    assert rule.fixed(frame.iloc[order]) == fixed
+    assert [bool(fires) for row in range(len(frame)) for fires in fixed.fires(frame.iloc[[row]])] == (
+        fixed.fires(frame).tolist()
+    )
+
+
 def test_missing_never_fires() -> None:
     frame = pd.DataFrame({"x": [NAN, NAN], "y": [1.0, NAN]})
     for operator in COMPARE:
@@ -118,8 +153,15 @@ def test_missing_never_fires() -> None:
         (("", ">=", 1), {}, "`feature` must name a column; got ''"),
         ((3, ">=", 1), {}, "`feature` must name a column; got 3"),
         (("x", "=>", 1), {}, '`operator` must be one of ">=", "<=", ">" and "<"; got \'=>\''),
-        (("x", ">="), {}, "threshold on `x` must have either a value or a quantile; got {'value': None, 'quan"),
-        (("x", ">=", 1), {"quantile": 0.5}, "must have either a value or a quantile; got {'value': 1, 'quantile': 0.5"),
+        (("x", ">="), {}, "threshold on `x` must have a value, a quantile or a mean; got none"),
+        (
+            ("x", ">=", 1),
+            {"quantile": 0.5},
+            "must have a value, a quantile or a mean; got {'value': 1, 'quantile': 0.5",
+        ),
+        (("x", ">="), {"quantile": 0.5, "mean": 1}, "a quantile or a mean; got {'quantile': 0.5, 'mean': 1"),
+        (("x", ">="), {"mean": 0}, "`mean` must be above 0, a multiple of the mean; got 0.0"),
+        (("x", ">="), {"mean": math.inf}, "`mean` must be a finite number; got inf"),
         (("x", ">=", NAN), {}, "`value` must be a finite number; got nan"),
         (("x", ">=", math.inf), {}, "`value` must be a finite number; got inf"),
         (("x", ">=", 10**400), {}, "`value` must be a finite number; got 1000"),
@@ -155,11 +197,20 @@ def test_groups_hold_rules_and_at_least_one() -> None:
 # --- composed rules ---
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**6), 10**6)
-THRESHOLDS = st.builds(Threshold, st.text(min_size=1, max_size=8), OPERATORS, NUMBERS) | st.builds(
-    lambda feature, operator, quantile: Threshold(feature, operator, quantile=quantile),
-    st.text(min_size=1, max_size=8),
-    OPERATORS,
-    st.floats(1e-6, 1 - 1e-6),
+THRESHOLDS = (
+    st.builds(Threshold, st.text(min_size=1, max_size=8), OPERATORS, NUMBERS)
+    | st.builds(
+        lambda feature, operator, quantile: Threshold(feature, operator, quantile=quantile),
+        st.text(min_size=1, max_size=8),
+        OPERATORS,
+        st.floats(1e-6, 1 - 1e-6),
+    )
+    | st.builds(
+        lambda feature, operator, mean: Threshold(feature, operator, mean=mean),
+        st.text(min_size=1, max_size=8),
+        OPERATORS,
+        st.floats(1e-6, 1e6),
+    )
 )
 RULES: st.SearchStrategy[Any] = st.recursive(
     THRESHOLDS,

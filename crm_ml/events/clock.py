@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from crm_ml.errors import SchemaError, out_of_range
 
-__all__ = ["DAY", "Moment", "days", "midnight_after", "moment", "stamp", "stamps"]
+__all__ = ["DAY", "Moment", "days", "midnight_after", "moment", "moments", "stamp", "stamps"]
 
 Moment = str | dt.date | pd.Timestamp | np.datetime64
 
@@ -35,6 +36,18 @@ def moment(when: Moment, *, name: str = "as_of") -> int:
         raise SchemaError(out_of_range(name, when, "be a date or a date and time"))
     parsed = parsed.tz_localize("UTC") if parsed.tz is None else parsed.tz_convert("UTC")
     return int(parsed.as_unit("us").asm8.view(np.int64))
+
+
+def moments(when: Sequence[Moment] | pd.DatetimeIndex, *, name: str) -> npt.NDArray[np.int64]:
+    """Return one or more different moments in order.
+
+    >>> (moments(["2017-10-02", "2017-10-01"], name="cutoffs") - moment("2017-10-01")).tolist() == [0, DAY]
+    True
+    """
+    at = sorted({moment(cutoff, name=name) for cutoff in when})
+    if len(at) != len(when) or not at:
+        raise SchemaError(out_of_range(name, list(when), "be one or more different moments"))
+    return np.array(at, dtype=np.int64)
 
 
 def stamp(microseconds: int) -> pd.Timestamp:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -13,20 +12,18 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from crm_ml.churn.trigger.rule_text import rule_to_toml
-from crm_ml.churn.trigger.rules import Bool, Rule, Threshold, all_of
 from crm_ml.errors import SchemaError, missing_column, out_of_range
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.builders.decline import ActivityDecline
 from crm_ml.features.feature import Builder, to_spec
-from crm_ml.features.feature_set import FeatureSet
 from crm_ml.features.panels.panel import build_features
+from crm_ml.features.rules.rule_features import FALL, rule_features
+from crm_ml.features.rules.rule_text import rule_to_toml
+from crm_ml.features.rules.rules import Bool, Rule, Threshold, all_of
 
 __all__ = ["RECENCY", "RetentionTrigger", "cooling", "last_purchases"]
 
 RECENCY = "recency_days"
-FALL = "interaction_decline"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,17 +145,9 @@ class RetentionTrigger:
 
     def _known(self, log: CustomerLog, as_of: Moment) -> pd.DataFrame:
         """Return recency and the rule's features of everyone who bought before a moment."""
-        own = FeatureSet.settle(self.features, log, first_cutoff=as_of)
         columns = tuple(dict.fromkeys((RECENCY, *self.condition.columns)))
-        library = [ActivityDecline() if name == FALL else name for name in columns if name not in own.columns]
-        settled = FeatureSet.settle([*own.builders, *library], log, first_cutoff=as_of)
-        for column in columns:
-            if column not in settled.columns:
-                left_out = {**own.left_out, **settled.left_out}
-                why = "".join(f" {who} is left out: {why}." for who, why in left_out.items())
-                remedy = f"Give the log what it lacks, or choose a rule without it.{why}"
-                raise SchemaError(missing_column(column, settled.columns, what="rules", remedy=remedy))
-        return build_features(log, as_of=as_of, features=dataclasses.replace(settled, columns=columns))
+        features = rule_features(columns, log, first_cutoff=as_of, features=self.features)
+        return build_features(log, as_of=as_of, features=features)
 
     def _fires(self, known: pd.DataFrame, as_of: Moment) -> Bool:
         fires = np.ones(len(known), dtype=bool)

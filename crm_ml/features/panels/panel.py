@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.events.clock import DAY, Moment, days, moment, stamp, stamps
+from crm_ml.errors import SchemaError
+from crm_ml.events.clock import DAY, Moment, days, moment, moments, stamp, stamps
 from crm_ml.events.log import CustomerLog
 from crm_ml.events.partition.coding import in_text_order
 from crm_ml.features.builders.horizon import Horizon, PersonalHorizon
@@ -150,11 +150,9 @@ def panel_sweep(
     features: Features,
 ) -> Sweep:
     """Return the sweep that makes a panel, its cutoffs and windows checked; see `build_panel`."""
-    at = sorted({moment(cutoff, name="cutoffs") for cutoff in cutoffs})
+    at = moments(cutoffs, name="cutoffs").tolist()
     horizon = longest_horizon(horizon_days)
     lookback = None if lookback_days is None else days(lookback_days, name="lookback_days")
-    if len(at) != len(cutoffs) or not at:
-        raise SchemaError(out_of_range("cutoffs", list(cutoffs), "be one or more different moments"))
     if at[-1] + horizon > moment(log.end):
         raise SchemaError(
             f"Every label window must lie within the log, which ends {log.end}; the window of cutoff "

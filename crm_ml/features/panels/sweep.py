@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from crm_ml.features.labels import labels_after
 from crm_ml.features.ragged import Float, Int
 
 __all__ = ["Part", "Sweep"]
+
+Result = TypeVar("Result")
 
 ROWS_PER_PART = 120_000
 """Customers times cutoffs that are worked on at a time by one thread."""
@@ -80,11 +82,18 @@ class Sweep:
 
     def parts(self, log: CustomerLog) -> Iterator[Part]:
         """Yield the rows of a log in parts, some customers at a time."""
-        at_most = max(1, ROWS_PER_PART // len(self.cutoffs))
-        return log.map(self._part, at_most=at_most, interactions=self.features.interaction_days > 0)
+        return self.map(log, self._part)
 
-    def _part(self, bucket: Bucket) -> Part:
-        history = History(bucket, self.cutoffs, self.gaps)
+    def map(self, log: CustomerLog, kernel: Callable[[History], Result]) -> Iterator[Result]:
+        """Yield a kernel's result for every part of a log, some customers at a time."""
+
+        def run(bucket: Bucket) -> Result:
+            return kernel(History(bucket, self.cutoffs, self.gaps))
+
+        at_most = max(1, ROWS_PER_PART // len(self.cutoffs))
+        return log.map(run, at_most=at_most, interactions=self.features.interaction_days > 0)
+
+    def _part(self, history: History) -> Part:
         built = self.features.build(history)
         if self.horizon_days is not None:
             built |= labels_after(history, horizon_days=_lengths(self.horizon_days, history))
@@ -93,7 +102,7 @@ class Sweep:
         rows, kept = at * len(history) + who, np.empty((len(built), len(at)))
         for column, array in zip(kept, built.values(), strict=True):
             compiled(_pick)(array.ravel(), rows, column)
-        return Part(bucket.customer_id[who], at, dict(zip(built, kept, strict=True)))
+        return Part(history.bucket.customer_id[who], at, dict(zip(built, kept, strict=True)))
 
 
 def _lengths(horizon: Horizon, history: History) -> float | Float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,25 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.features.ragged import Float
 from crm_ml.features.trees import feature_matrix
 
-__all__ = ["AllOf", "AnyOf", "Operator", "Rule", "Threshold", "all_of", "any_of", "crosses", "quantile_bound"]
+__all__ = [
+    "BOUNDS",
+    "AllOf",
+    "AnyOf",
+    "Bool",
+    "Operator",
+    "Rule",
+    "Threshold",
+    "all_of",
+    "any_of",
+    "crosses",
+    "quantile_bound",
+]
 
 Bool = npt.NDArray[np.bool_]
 Operator = Literal[">=", "<=", ">", "<"]
+
+BOUNDS = ("value", "quantile", "mean")
+"""The kinds of bound; all but the value are relative to the customers looked at."""
 
 NOISE = 1e-12
 """What a value may differ from a bound and still equal it, in units of the bound and at least of 1.
@@ -28,7 +44,7 @@ The arithmetic of a feature leaves some 1e-15; one microsecond more is 1e-12 of 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A feature against a number, or against a quantile of the customers looked at.
+    """A feature against a number, or against a quantile or a multiple of the mean of the customers looked at.
 
     A missing value never fires. A value equals the bound if it lies within 1e-12 of it, relative to the bound or
     to 1, whichever is larger: so 13 / 10 − 1 and 1.3 − 1, which floating point puts on either side of 0.3, both
@@ -43,11 +59,13 @@ class Threshold:
         the bound; the bound is always a value that occurs. ``>=`` at 0.9 fires for a tenth, rounded up to whole
         customers, and for all who tie with the last of them; ``<=`` at 0.1 likewise at the other end. ``<`` and
         ``>`` fire for all other customers with a value.
+    mean : instead of either, a multiple, above 0, of the mean over the customers with a value: ``>`` at 1 fires for
+        those above average.
 
     Raises
     ------
     SchemaError
-        The operator is unknown, both or neither of value and quantile are given, or one is outside its domain.
+        The operator is unknown, not exactly one of value, quantile and mean is given, or it is outside its domain.
 
     Examples
     --------
@@ -56,30 +74,38 @@ class Threshold:
     [False, True, False, True]
     >>> Threshold("recency_days", ">=", quantile=0.9).fires(waits).tolist()
     [False, True, False, False]
+    >>> Threshold("recency_days", ">", mean=1).fixed(waits)
+    Threshold(feature='recency_days', operator='>', value=51.0, quantile=None, mean=None)
     """
 
     feature: str
     operator: Operator
     value: float | None = None
     quantile: float | None = field(default=None, kw_only=True)
+    mean: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (isinstance(self.feature, str) and self.feature):
             raise SchemaError(out_of_range("feature", self.feature, "name a column"))
         if self.operator not in get_args(Operator):
             raise SchemaError(out_of_range("operator", self.operator, 'be one of ">=", "<=", ">" and "<"'))
-        if (self.value is None) == (self.quantile is None):
-            given = {"value": self.value, "quantile": self.quantile}
+        given = {name: getattr(self, name) for name in BOUNDS if getattr(self, name) is not None}
+        if len(given) != 1:
             raise SchemaError(
-                f"A threshold on `{self.feature}` must have either a value or a quantile; got {given}.\n"
+                f"A threshold on `{self.feature}` must have a value, a quantile or a mean; got {given or 'none'}.\n"
                 "Give one of them."
             )
-        for name in ("value", "quantile"):
-            given_number = getattr(self, name)
-            if given_number is not None:
-                object.__setattr__(self, name, _number(name, given_number))
+        for name, bound in given.items():
+            object.__setattr__(self, name, _number(name, bound))
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise SchemaError(out_of_range("quantile", self.quantile, "be above 0 and below 1"))
+        if self.mean is not None and not self.mean > 0:
+            raise SchemaError(out_of_range("mean", self.mean, "be above 0, a multiple of the mean"))
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The threshold itself."""
+        return (self,)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -99,9 +125,34 @@ class Threshold:
             The column is missing or not numeric.
         """
         values = feature_matrix(customers, [self.feature])[:, 0]
+        return crosses(values, self.operator, self._bound(values))
+
+    def fixed(self, customers: pd.DataFrame) -> Threshold:
+        """Return the threshold with the number that its bound is among these customers.
+
+        It fires for the same of these customers, and holds others against the same number.
+
+        Raises
+        ------
+        SchemaError
+            The bound is relative and no finite number: no customer has a value.
+        """
+        if self.value is not None:
+            return self
+        bound = self._bound(feature_matrix(customers, [self.feature])[:, 0])
+        if not math.isfinite(bound):
+            raise SchemaError(
+                f"`{self.feature}` must have a finite value for some customer, so that a bound relative to them can be "
+                f"fixed; of {len(customers):,} it has {bound} as bound.\nGive more customers, or a value as bound."
+            )
+        return Threshold(self.feature, self.operator, bound)
+
+    def _bound(self, values: Float) -> float:
         if self.quantile is not None:
-            return crosses(values, self.operator, quantile_bound(values, self.operator, self.quantile))
-        return crosses(values, self.operator, self.value)  # type: ignore[arg-type]  # one of the two is given
+            return quantile_bound(values, self.operator, self.quantile)
+        if self.mean is not None:
+            return self.mean * _mean(values)
+        return self.value  # type: ignore[return-value]  # one of the three is given
 
 
 @dataclass(frozen=True)
@@ -114,9 +165,18 @@ class _Group:
             raise SchemaError(out_of_range("rules", self.rules, "be one or more rules"))
 
     @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The thresholds of all rules, in order."""
+        return tuple(threshold for rule in self.rules for threshold in rule.thresholds)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The features of all rules, each once."""
-        return tuple(dict.fromkeys(column for rule in self.rules for column in rule.columns))
+        return tuple(dict.fromkeys(threshold.feature for threshold in self.thresholds))
+
+    def fixed(self, customers: pd.DataFrame) -> Self:
+        """Return the same with the numbers that relative bounds are among these customers; see `Threshold.fixed`."""
+        return dataclasses.replace(self, rules=tuple(rule.fixed(customers) for rule in self.rules))
 
     def _each(self, customers: pd.DataFrame) -> list[Bool]:
         return [rule.fires(customers) for rule in self.rules]
@@ -203,6 +263,11 @@ def quantile_bound(values: Float, operator: Operator, quantile: float) -> float:
     share = 1 - quantile if from_top else quantile
     taken = max(1, math.ceil(round(share * len(known), 6)))  # 0.3 × 10 customers are 3, whatever 1 − 0.7 is
     return float(known[-taken] if from_top else known[taken - 1])
+
+
+def _mean(values: Float) -> float:
+    known = np.sort(values[~np.isnan(values)])  # in whatever order the customers come, the sum is the same to the bit
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _number(name: str, given: object) -> float:

@@ -7,22 +7,21 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from crm_ml.churn.trigger.rules import AllOf, AnyOf, Rule, Threshold
 from crm_ml.errors import SchemaError
+from crm_ml.features.rules.rules import BOUNDS, AllOf, AnyOf, Rule, Threshold
 
-__all__ = ["rule_from_toml", "rule_to_toml"]
+__all__ = ["quoted", "rule_from_table", "rule_from_toml", "rule_to_toml"]
 
 GROUPS: Mapping[str, type[AllOf] | type[AnyOf]] = {"all_of": AllOf, "any_of": AnyOf}
-BOUNDS = ("value", "quantile")
 INDENT = "    "
 
 
 def rule_from_toml(text: str) -> Rule:
     """Return the rule that a TOML text describes.
 
-    A rule is a table with ``feature``, ``operator`` and one of ``value`` and ``quantile``, or one with a list of
-    rules under ``all_of`` or ``any_of``. This one fires for those who wait longer than they use to and either
-    look less or are among the tenth longest silent::
+    A rule is a table with ``feature``, ``operator`` and one of ``value``, ``quantile`` and ``mean``, or one with a list
+    of rules under ``all_of`` or ``any_of``. This one fires for those who wait longer than they use to and either look
+    less or are among the tenth longest silent::
 
         # agreed with the CRM team in March
         all_of = [
@@ -41,13 +40,13 @@ def rule_from_toml(text: str) -> Rule:
     Examples
     --------
     >>> rule_from_toml('feature = "recency_days"' + chr(10) + 'operator = ">="' + chr(10) + 'value = 60')
-    Threshold(feature='recency_days', operator='>=', value=60.0, quantile=None)
+    Threshold(feature='recency_days', operator='>=', value=60.0, quantile=None, mean=None)
     """
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SchemaError(f"A rule must be TOML: {error}.\nSee `rule_from_toml` for an example.") from error
-    return _read(table, place="")
+    return rule_from_table(table, place="")
 
 
 def rule_to_toml(rule: Rule) -> str:
@@ -55,7 +54,7 @@ def rule_to_toml(rule: Rule) -> str:
 
     Examples
     --------
-    >>> from crm_ml.churn.trigger.rules import any_of
+    >>> from crm_ml.features.rules.rules import any_of
     >>> print(rule_to_toml(any_of(Threshold("recency_days", ">=", 60), Threshold("view_decline", "<=", quantile=0.1))))
     any_of = [
         { feature = "recency_days", operator = ">=", value = 60.0 },
@@ -71,7 +70,7 @@ def _entries(rule: Rule, indent: str) -> list[str]:
     if isinstance(rule, Threshold):
         bounds = [(name, getattr(rule, name)) for name in BOUNDS]
         texts = [("feature", rule.feature), ("operator", rule.operator)]
-        return [f"{key} = {_quoted(text)}" for key, text in texts] + [
+        return [f"{key} = {quoted(text)}" for key, text in texts] + [
             f"{name} = {bound!r}" for name, bound in bounds if bound is not None
         ]
     name = next(name for name, group in GROUPS.items() if isinstance(rule, group))
@@ -79,25 +78,32 @@ def _entries(rule: Rule, indent: str) -> list[str]:
     return [f"{name} = [\n{''.join(rows)}{indent.removesuffix(INDENT)}]"]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    r"""Return a text as TOML writes it between quotation marks.
+
+    >>> print(quoted('a 5" screen'))
+    "a 5\" screen"
+    """
     # JSON leaves DEL as it is, which TOML does not allow; all else that JSON escapes TOML escapes alike
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _read(table: Any, *, place: str) -> Rule:
+def rule_from_table(table: Any, *, place: str) -> Rule:
+    """Return the rule that a table of a TOML text describes; `place` says which, or is empty for the whole text."""
     keys = set(table) if isinstance(table, Mapping) else set()
     for name, group in GROUPS.items():
         if keys == {name} and isinstance(table[name], list) and table[name]:
             within = f"{place}." if place else ""
-            return group(tuple(_read(part, place=f"{within}{name}[{at}]") for at, part in enumerate(table[name])))
+            parts = enumerate(table[name])
+            return group(tuple(rule_from_table(part, place=f"{within}{name}[{at}]") for at, part in parts))
     if not any(keys == {"feature", "operator", bound} for bound in BOUNDS):
         found = sorted(keys) if isinstance(table, Mapping) else table
         raise SchemaError(
-            "A rule must have `feature`, `operator` and one of `value` and `quantile`, or a list of rules as `all_of` "
-            f"or `any_of`, and nothing else; {place or 'the text'} has {found!r}.\n"
+            "A rule must have `feature`, `operator` and one of `value`, `quantile` and `mean`, or a list of rules as "
+            f"`all_of` or `any_of`, and nothing else; {place or 'the text'} has {found!r}.\n"
             "Correct it; see `rule_from_toml` for an example."
         )
     try:
-        return Threshold(table["feature"], table["operator"], table.get("value"), quantile=table.get("quantile"))
+        return Threshold(table["feature"], table["operator"], **{name: table[name] for name in BOUNDS if name in table})
     except SchemaError as error:
         raise SchemaError(f"{place or 'The text'} is not a rule: {error}\nCorrect it.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from crm_ml.decisions.columns import read_finite
 from crm_ml.errors import NotFittedError, SchemaError
 
-__all__ = ["SEGMENT_TABLE", "RFMSegments", "SegmentRule", "name_segments"]
+__all__ = ["SEGMENT_TABLE", "RFMSegments", "SegmentRule", "TiedScoresWarning", "name_segments"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -46,6 +47,10 @@ SEGMENT_TABLE = (
 )
 
 
+class TiedScoresWarning(UserWarning):
+    """Many customers share one value, so that some of the five scores are not used."""
+
+
 class RFMSegments:
     """Score customers from 1 to 5 on recency, frequency and spend, and name their segment.
 
@@ -53,7 +58,8 @@ class RFMSegments:
     value that occurred among them; later customers are held against the same thresholds. A value equal to a
     threshold always belongs with the smaller ones: the lower score of frequency and spend, the better score
     of recency. Equal values hence have equal scores, and where most customers share one value some scores
-    go unused: if 80 % bought once, these have frequency score 1 and all others 5.
+    go unused: if 80 % bought once, these have frequency score 1 and all others 5. A `TiedScoresWarning` says
+    so at `fit`.
 
     Parameters
     ----------
@@ -110,6 +116,8 @@ class RFMSegments:
         self.thresholds_ = pd.DataFrame(
             {name: thresholds(_read(features, name)) for name in self._columns()}, index=quantiles
         )
+        for name in self._columns():
+            _warn_of_ties(_read(features, name), self.thresholds_[name].to_numpy(), name)
         return self
 
     def transform(self, features: pd.DataFrame) -> pd.DataFrame:
@@ -168,6 +176,21 @@ def name_segments(r_score: Integers, f_score: Integers, m_score: Integers) -> pd
     ]
     position = np.select(conditions, list(range(len(SEGMENT_TABLE))), default=-1)
     return pd.Index([rule.segment for rule in SEGMENT_TABLE]).take(position)
+
+
+def _warn_of_ties(values: Floats, edges: Floats, name: str) -> None:
+    """Warn where thresholds coincide, naming the value that most of the customers share."""
+    tied, counts = np.unique(edges, return_counts=True)
+    if len(tied) == len(edges):
+        return
+    shared = tied[counts.argmax()]
+    used = sorted({int(above) + 1 for above in np.searchsorted(edges, [*tied, values.max()], side="left")})
+    warnings.warn(
+        f"{np.mean(values == shared):.0%} of {len(values):,} customers have the {name} {shared:g}, so thresholds "
+        f"between its scores coincide: of the five bins from the smallest value up, only {used} are used.",
+        TiedScoresWarning,
+        stacklevel=3,
+    )
 
 
 def _read(features: pd.DataFrame, name: str) -> Floats:
