@@ -100,12 +100,9 @@ def test_nobody_is_silent_by_the_own_clock_where_nobody_bought_twice() -> None:
 
 
 def test_of_random_buyers_who_stay_as_many_are_silent_as_stated() -> None:
-    log = CustomerLog(
-        simulate(
-            300, days=2400, acquisition_share=0, purchase_shape=1e6, purchase_scale_days=4e7, leaving_scale_days=1e9
-        ).transactions
-    )
-    history = lifecycle_history(log, cutoffs=pd.date_range("2028-01-01", periods=8, freq="100D"), rules=OWN)
+    gaps = np.random.default_rng(0).exponential(200.0, (400, 100))
+    log = shop({f"c{number}": list(row) for number, row in enumerate(gaps.cumsum(axis=1) - 1500)})
+    history = lifecycle_history(log, cutoffs=[AS_OF + pd.Timedelta(days=day) for day in range(0, 1500, 150)], rules=OWN)
     codes = history.apply(lambda month: month.cat.codes).to_numpy()
     for stage, gaps, stated in (("declining", 2, 0.33), ("dormant", 4, 0.11), ("churned", 8, 0.01)):
         exact = math.exp(-gaps * math.exp(-np.euler_gamma))
@@ -158,10 +155,12 @@ def test_a_first_purchase_wakes_nobody() -> None:
 
 def test_a_wake_up_is_judged_by_the_gap_known_just_before_it() -> None:
     weekly = [20 + 28 + 7 * n for n in range(80)]
-    assert not stage_of([20, *(day - 1e-6 for day in weekly)], OWN)["woken"]
-    found = stage_of([20, *weekly], OWN)
-    assert (found["woken"], found["slept_days"]) == (True, 28)
-    assert found["usual_gap_days"] > 7.05  # by the gap known now, 28 days would not be four
+    others = {name: [3.0 + 7 * n for n in range(10)] for name in ("bob", "cem", "dan")}
+    purchases = {"ann": [20, *weekly], "a little less": [20, *(day - 1e-6 for day in weekly)]}
+    found = lifecycle_stages(shop(purchases | others), as_of=AS_OF, rules=OWN)
+    assert found["woken"].to_dict() == {"a little less": False, "ann": True, "bob": False, "cem": False, "dan": False}
+    assert found.loc["ann", "slept_days"] == 28
+    assert found.loc["ann", "usual_gap_days"] > 7.05  # by the gap known now, 28 days would not be four
 
 
 def test_who_is_dormant_again_is_not_woken() -> None:
