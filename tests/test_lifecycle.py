@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -197,7 +198,7 @@ def twin(bought: pd.DataFrame, acted: pd.DataFrame, cutoff: pd.Timestamp, rules:
         young = "new" if age < 30 else "growing" if age < 180 else "mature"
         silence = depth(silent, usual(rows))
         slept = NAN
-        for before, time in zip(times, times[1:], strict=False):
+        for before, time in itertools.pairwise(times):
             wait = days_between(time, before)
             if wait > 0 and days_between(cutoff, time) <= rules.woken_days and silence < 2:
                 slept = wait if depth(wait, usual([row for row in rows if row.time < time])) >= 2 else slept

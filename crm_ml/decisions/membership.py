@@ -76,7 +76,7 @@ def membership_features(
     --------
     >>> import crm_ml
     >>> membership_features(crm_ml.load_sample(), as_of="2017-10-01").columns.tolist()
-    []
+    ['spend_365d', 'orders_365d', 'returned_share']
     """
     features: list[Builder | str] = ["spend_365d", "orders_365d", "returned_share"]
     if "category" in log.columns:
@@ -106,8 +106,9 @@ class MembershipScore:
     whose columns the reference customers lack is left out, and the weights of the others are scaled up, which
     `points_` and `left_out_` say. The library does not put anything in a missing part's place.
 
-    Tiers are those of today's score. For tiers that do not flutter at a bound, give ``score`` to
-    `crm_ml.decisions.segments.SegmentPolicy` with rules that keep a customer down to a lower score.
+    Tiers are those of today's score. For tiers that do not flutter at a bound, have a
+    `crm_ml.decisions.segments.SegmentPolicy` look at the column ``score``, with segments such as
+    ``Segment("gold", Threshold("score", ">=", 600), keep=Threshold("score", ">=", 550))``.
 
     Parameters
     ----------
@@ -139,7 +140,12 @@ class MembershipScore:
     ...                      "returned_share": [0.0, 0.5, 0.0]}, index=["ann", "bob", "cem"])
     >>> score = MembershipScore().fit(year)
     >>> print(score.transform(year))
-    >>> score.left_out_
+         score      tier  spend_points  frequency_points  reputation_points
+    ann    125    bronze             0                 0                125
+    bob    438    silver           250               188                  0
+    cem   1000  platinum           500               375                125
+    >>> sorted(score.left_out_)
+    ['breadth', 'complaints']
     """
 
     scales_: pd.DataFrame
@@ -225,11 +231,11 @@ class MembershipScore:
             earned[part].append(_read_off(values, knots, shares, more_is_better=more_is_better))
         points = {
             f"{part}_points": np.rint(most * np.mean(earned[part], axis=0)).astype(np.int64)
-            for part, most in self.points_.items()
+            for part, most in zip(earned, self.points_, strict=True)
         }
         score = sum(points.values(), start=np.zeros(len(features), dtype=np.int64))
         tier = len(self.tiers) - np.searchsorted(sorted(self.tiers.values()), score, side="right")
-        tiers = pd.Categorical.from_codes(tier, categories=list(self.tiers), ordered=True)
+        tiers = pd.Categorical.from_codes(tier.astype(np.int64), categories=pd.Index(self.tiers), ordered=True)
         return pd.DataFrame({"score": score, "tier": tiers, **points}, index=features.index)
 
     def to_dict(self) -> dict[str, Any]:
@@ -273,7 +279,7 @@ class MembershipScore:
             )
         made = cls(weights=content["weights"], tiers=content["tiers"], **content["columns"])
         made.scales_ = _scales({column: np.array(knots) for column, knots in content["scales"].items()})
-        made.points_ = pd.Series(content["points"], name="points", dtype=np.int64).rename_axis("part")
+        made.points_ = _points(list(content["points"]), np.array(list(content["points"].values()), dtype=np.int64))
         made.left_out_ = dict(content["left_out"])
         return made
 
@@ -325,7 +331,11 @@ def _most_points(weights: Mapping[str, float]) -> pd.Series[int]:
     exact = np.array(list(weights.values())) / math.fsum(weights.values()) * FULL
     points = np.floor(exact).astype(np.int64)
     points[np.argsort(points - exact, kind="stable")[: FULL - points.sum()]] += 1
-    return pd.Series(points, index=pd.Index(list(weights), name="part", dtype="str"), name="points")
+    return _points(list(weights), points)
+
+
+def _points(parts: Sequence[str], points: NDArray[np.int64]) -> pd.Series[int]:
+    return pd.Series(points.tolist(), index=pd.Index(list(parts), name="part", dtype="str"), name="points", dtype="int64")
 
 
 def _check_weights(weights: Mapping[str, float]) -> None:

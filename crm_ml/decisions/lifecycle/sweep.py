@@ -21,7 +21,7 @@ __all__ = ["Staged", "stage_customers"]
 NOT_YET = -1
 PROSPECT, NEW, GROWING, MATURE, DECLINING, DORMANT, CHURNED = range(len(LIFECYCLE_STAGES))
 NOISE = 1e-12
-"""Share by which a silence may fall short of its usual gaps, whose logarithms leave some 1e-15, and still be as long."""
+"""Share by which a silence may fall short of usual gaps, whose logarithms leave some 1e-15, and still be as long."""
 LATEST = np.iinfo(np.int64).max
 
 
