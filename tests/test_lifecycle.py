@@ -16,6 +16,7 @@ from crm_ml import CustomerLog, simulate
 from crm_ml.decisions.lifecycle import LIFECYCLE_STAGES, Lifecycle, lifecycle_history, lifecycle_stages
 from crm_ml.errors import SchemaError
 from crm_ml.features import IntervalStretch, build_features
+from crm_ml.plots.customers import LifecycleDisplay
 
 NAN = float("nan")
 AS_OF = pd.Timestamp("2024-06-01", tz="UTC")
@@ -285,6 +286,41 @@ def test_order_buckets_and_threads_leave_no_trace() -> None:
     mixed = CustomerLog(bought.sample(frac=1, random_state=1), acted.sample(frac=1, random_state=2), n_buckets=7)
     found = [lifecycle_stages(log, as_of=AS_OF, rules=OWN) for log in (CustomerLog(bought, acted, threads=1), mixed)]
     pd.testing.assert_frame_equal(*found, check_exact=True)
+
+
+# --- the display ---
+
+
+def test_the_display_s_bars_are_the_stages_of_each_month() -> None:
+    log = CustomerLog(*SHOPS["awkward"])
+    months = [f"2024-0{month}-01" for month in range(1, 7)]
+    history = lifecycle_history(log, cutoffs=months, rules=OWN)
+    ax = LifecycleDisplay.from_history(history).plot().ax_
+    bars = np.array([(bar.get_y(), bar.get_height()) for bar in ax.patches]).reshape(len(LIFECYCLE_STAGES), -1, 2)
+    for place, month in enumerate(months):
+        counts = lifecycle_stages(log, as_of=month, rules=OWN)["stage"].value_counts(sort=False)
+        assert bars[:, place, 1].tolist() == counts.tolist()
+        assert bars[:, place, 0].tolist() == [0, *counts.cumsum()[:-1]]
+    told = [f"{stage} {count}" for stage, count in counts.items()]
+    assert [text.get_text() for text in ax.texts] == told
+    heights = [text.xyann[1] for text in ax.texts]
+    assert min(np.diff(heights)) > 0.06
+    assert 0 <= min(heights) <= max(heights) <= 1
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2024-06", "2024-04", "2024-02"]
+
+
+def test_the_display_says_days_where_moments_are_not_months() -> None:
+    history = lifecycle_history(shop({"ann": [40, 20]}), cutoffs=ago(30, 1))
+    ax = LifecycleDisplay.from_history(history).plot().ax_
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2024-05-31", "2024-05-02"]
+
+
+def test_the_display_needs_every_stage_and_a_moment() -> None:
+    counts = pd.DataFrame(1, index=pd.DatetimeIndex(["2024-06-01"]), columns=list(LIFECYCLE_STAGES))
+    with pytest.raises(SchemaError, match="counts by stage need a column `dormant`"):
+        LifecycleDisplay(counts.drop(columns="dormant"))
+    with pytest.raises(SchemaError, match="must have at least one row"):
+        LifecycleDisplay(counts.head(0))
 
 
 # --- errors ---

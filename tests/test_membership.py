@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from histories import awkward_shop, with_details
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_ml import CustomerLog
 from crm_ml.decisions.membership import TIERS, WEIGHTS, MembershipScore, membership_features
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
+from crm_ml.plots.customers import ScoreDisplay
 
 NAN = float("nan")
 GOOD = ("spend_365d", "orders_365d", "categories_365d")
@@ -53,7 +54,7 @@ def with_values(**values: float) -> pd.DataFrame:
 
 def share_of(value: float, reference: list[float]) -> float:
     """Give the share of a value on a scale where more is better, knot by knot as it is documented."""
-    ordered = sorted(reference)
+    ordered, value = sorted(max(x, 0.0) for x in reference), max(value, 0.0)
     at: dict[float, list[float]] = {}
     for level in LEVELS:
         rank = max(1, math.ceil(round(level * len(ordered), 9)))
@@ -70,8 +71,9 @@ def share_of(value: float, reference: list[float]) -> float:
     return shares[upper - 1] + way * (shares[upper] - shares[upper - 1])
 
 
+@settings(max_examples=50)
 @given(
-    reference=st.lists(st.integers(0, 8) | st.integers(0, 10_000), min_size=1, max_size=80),
+    reference=st.lists(st.integers(-2, 8) | st.integers(0, 10_000), min_size=1, max_size=80),
     value=st.integers(-2, 10_002),
 )
 def test_more_is_better_along_the_quantiles_of_the_reference(reference: list[int], value: int) -> None:
@@ -142,6 +144,7 @@ def test_nothing_and_a_thousand_are_both_reached() -> None:
 ROWS = st.tuples(*(st.floats(-50, 2000) for _ in GOOD), *(st.floats(0, 5) | st.just(0.0) for _ in BAD))
 
 
+@settings(max_examples=50)
 @given(row=ROWS, column=st.sampled_from([*GOOD, *BAD]), step=st.floats(0, 500))
 def test_the_score_is_monotone_in_every_column(row: tuple[float, ...], column: str, step: float) -> None:
     before = pd.DataFrame([row], columns=[*GOOD, *BAD])
@@ -158,6 +161,7 @@ def test_row_order_leaves_no_trace() -> None:
     pd.testing.assert_frame_equal(again.transform(mixed).loc[REFERENCE.index], SCORE.transform(REFERENCE))
 
 
+@settings(max_examples=50)
 @given(weights=st.lists(st.floats(0, 100), min_size=4, max_size=4).filter(lambda given: max(given) > 1e-3))
 def test_points_are_whole_and_in_proportion_to_weights(weights: list[float]) -> None:
     named = dict(zip(WEIGHTS, weights, strict=True))
@@ -274,11 +278,45 @@ def test_a_complaint_to_come_makes_no_column() -> None:
     assert known == [[*GOOD[:2], "returned_share"], [*GOOD[:2], *BAD]]
 
 
+# --- the display ---
+
+
+def test_the_display_shows_the_scores_and_what_tiers_are_made_of() -> None:
+    drawn = ScoreDisplay.from_score(SCORE, REFERENCE).plot()
+    scored = SCORE.transform(REFERENCE)
+    counts = [bar.get_height() for bar in drawn.ax_.patches]
+    assert counts == np.histogram(scored["score"], bins=40, range=(0, 1000))[0].tolist()
+    assert [line.get_xdata()[0] for line in drawn.ax_.lines] == [800, 600, 400]
+    widths = np.array([bar.get_width() for bar in drawn.tiers_ax_.patches]).reshape(4, 4)
+    for row, tier in enumerate(TIERS):
+        mine = scored[scored["tier"] == tier]
+        np.testing.assert_allclose(widths[:, row], mine[POINTS].mean())
+        assert drawn.tiers_ax_.get_yticklabels()[row].get_text() == f"{tier}\n{len(mine) / 1000:.0%} of customers"
+    assert drawn.figure_ is drawn.tiers_ax_.figure
+
+
+def test_the_display_draws_tiers_without_customers_and_long_names() -> None:
+    tiers = {"a name that is longer than any line": 990, "rest": 0}
+    score = MembershipScore(tiers=tiers).fit(REFERENCE)
+    drawn = ScoreDisplay(score.transform(REFERENCE.head(0)), tiers=tiers).plot()
+    drawn.figure_.canvas.draw()
+    assert drawn.ax_.texts[0].get_text() == "a name that is longer …"
+    labels = [text.get_text() for text in drawn.tiers_ax_.get_yticklabels()]
+    assert labels == ["a name that is\nlonger than any\nline\n0% of customers", "rest\n0% of customers"]
+    alone = ScoreDisplay(score.transform(REFERENCE), tiers=tiers).plot(drawn.ax_)
+    assert alone.tiers_ax_ is None
+
+
+def test_the_display_needs_scores_and_tiers() -> None:
+    with pytest.raises(SchemaError, match="scores need a column `tier`"):
+        ScoreDisplay(pd.DataFrame({"score": [1]}), tiers=TIERS)
+
+
 # --- errors ---
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("given_settings", "told"),
     [
         ({"weights": {"spend": -0.1}}, r"`weights\['spend'\]` must be finite and at least 0; got -0.1"),
         ({"weights": {"spend": NAN}}, r"`weights\['spend'\]` must be finite and at least 0"),
@@ -292,9 +330,9 @@ def test_a_complaint_to_come_makes_no_column() -> None:
         ({"tiers": {"gold": NAN, "rest": 0}}, "`tiers` must hold least scores"),
     ],
 )
-def test_settings_are_checked(settings: dict[str, Any], told: str) -> None:
+def test_settings_are_checked(given_settings: dict[str, Any], told: str) -> None:
     with pytest.raises(SchemaError, match=told):
-        MembershipScore(**settings)
+        MembershipScore(**given_settings)
 
 
 def test_what_cannot_be_fitted_is_told() -> None:

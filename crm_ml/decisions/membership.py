@@ -98,6 +98,7 @@ class MembershipScore:
     - Spend, frequency and breadth (different categories bought) earn the share of the reference customers below:
       nothing at their least value and all at their greatest, and linearly between 22 of their quantiles; a value that
       several quantiles share earns their mean. If 80 % bought once, one purchase earns nothing, and two less than all.
+      Below zero, where more was returned than bought, counts as zero.
     - Reputation is the mean of what returns and complaints leave: all without any, falling linearly to nothing at the
       value that one in a hundred reference customers passes, or at their greatest where that is none. A missing value
       there counts as none: who never paid has returned nothing.
@@ -294,7 +295,7 @@ class MembershipScore:
         name = getattr(self, column)
         remedy = f"Add it, see membership_features(log, as_of=...), or name another in MembershipScore({column}=...)."
         if COLUMNS[column].more_is_better or name not in features.columns:
-            return read_finite(features, name, what="scores", remedy=remedy)
+            return np.maximum(read_finite(features, name, what="scores", remedy=remedy), 0.0)
         values = read_finite(features[[name]].fillna(0), name, what="scores", remedy=remedy)
         check_rows(values >= 0, f"`{name}` must be at least 0.")
         return values
@@ -335,7 +336,9 @@ def _most_points(weights: Mapping[str, float]) -> pd.Series[int]:
 
 
 def _points(parts: Sequence[str], points: NDArray[np.int64]) -> pd.Series[int]:
-    return pd.Series(points.tolist(), index=pd.Index(list(parts), name="part", dtype="str"), name="points", dtype="int64")
+    return pd.Series(
+        points.tolist(), index=pd.Index(list(parts), name="part", dtype="str"), name="points", dtype="int64"
+    )
 
 
 def _check_weights(weights: Mapping[str, float]) -> None:
