@@ -21,7 +21,7 @@ from crm_ml.features.history import History
 from crm_ml.features.past import purchase_days
 from crm_ml.features.ragged import Float, Int
 
-__all__ = ["IntervalStretch", "population_gap_days"]
+__all__ = ["IntervalStretch", "population_gap_days", "usual_gap"]
 
 LONGEST_GAP_DAYS = 3650
 
@@ -131,7 +131,7 @@ class IntervalStretch:
         names = [feature.name for feature in self.describe()]
         columns = np.full((len(names), *history.shape), np.nan)
         days = history.purchase_days
-        compiled(_sweep)(
+        compiled(_sweep, calls=(usual_gap,))(
             days.offsets,
             days.day,
             days.time,
@@ -167,7 +167,7 @@ def _sweep(
                 continue
             n = row - begin - 1
             open_days = (cutoffs[at] - time[row - 1]) / DAY
-            usual = np.exp((total + prior_gaps * prior[at]) / (n + prior_gaps))
+            usual = usual_gap(total, n, prior[at], prior_gaps)
             n_recent = min(n, last_gaps)
             recent = 0.0
             for gap in range(row - n_recent, row):
@@ -183,6 +183,24 @@ def _sweep(
             columns[4, at, customer] = (weighted - (n - 1) / 2 * total) / (n * (n * n - 1.0) / 12 + 1)
             columns[5, at, customer] = np.sqrt(squares / (n + 1))
             columns[6, at, customer] = (longer + 0.5) / (n + 1)
+
+
+def usual_gap(log_gaps: Any, n_gaps: Any, log_prior: Any, prior_gaps: Any) -> Any:
+    """Return a customer's usual gap in days: the geometric mean of the own gaps and of the population's.
+
+    Loops that are compiled with it may call it.
+
+    Parameters
+    ----------
+    log_gaps, n_gaps : sum of the logarithms of the own gaps in days, and their number.
+    log_prior, prior_gaps : logarithm of the population's median gap, and how many own gaps it weighs.
+
+    Examples
+    --------
+    >>> round(float(usual_gap(2 * np.log(8.0), 2, np.log(32.0), 2.0)), 6)
+    16.0
+    """
+    return np.exp((log_gaps + prior_gaps * log_prior) / (n_gaps + prior_gaps))
 
 
 def _say_stretch(stretch: float, row: Mapping[str, float]) -> str:
