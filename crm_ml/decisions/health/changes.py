@@ -8,10 +8,10 @@ import pandas as pd
 from crm_ml.decisions.health.groups import ALL
 from crm_ml.decisions.health.metrics import METRICS, Metric
 from crm_ml.errors import SchemaError, missing_column, out_of_range
-from crm_ml.features.builders.words import money, number, times
+from crm_ml.features.builders.words import money
 from crm_ml.features.ragged import Float
 
-__all__ = ["largest_changes", "usual_change"]
+__all__ = ["largest_changes", "usual_spread"]
 
 COLUMNS = ("month", "segment", "metric", "value", "change", "change_share")
 FEWEST = 3
@@ -25,7 +25,7 @@ NOISE = 1e-9
 def largest_changes(frame: pd.DataFrame, n: int = 3, *, currency: str = "") -> pd.DataFrame:
     """Return the metrics of all customers that changed most in the last month, by their own usual change.
 
-    How unusual a change is, is its distance from the middle of the earlier ones over their `usual_change`. With
+    How unusual a change is, is its distance from the median of the earlier ones over their `usual_spread`. With
     fewer than 3 earlier changes nothing is usual yet: it is NaN, and such metrics come last, in the order of their
     relative change.
 
@@ -42,7 +42,8 @@ def largest_changes(frame: pd.DataFrame, n: int = 3, *, currency: str = "") -> p
     -------
     DataFrame
         Indexed by ``metric``, most unusual first: ``value``, ``change`` and ``change_share`` in the last month,
-        ``unusual`` (infinite where all earlier changes were the same) and ``words``.
+        ``usual`` (median of the earlier changes), ``spread`` (`usual_spread` of them), ``unusual`` (infinite where
+        the earlier changes were all the same) and ``words``.
 
     Raises
     ------
@@ -74,15 +75,17 @@ def largest_changes(frame: pd.DataFrame, n: int = 3, *, currency: str = "") -> p
         value, change, share = told[["value", "change", "change_share"]].to_numpy()[-1]
         if told["month"].iloc[-1] != last or not np.isfinite(change) or abs(change) <= NOISE * abs(value):
             continue
-        unusual = _unusual(told["change"].to_numpy(), NOISE * abs(value))
-        said = words(known[str(name)], value, change, unusual, currency=currency)
-        rows.append((name, value, change, share, unusual, said))
-    found = pd.DataFrame(rows, columns=["metric", "value", "change", "change_share", "unusual", "words"])
+        noise = NOISE * abs(value)
+        usual, spread = _usual(told["change"].to_numpy()[:-1], noise)
+        said = words(known[str(name)], value, change, (usual, spread), currency=currency)
+        unusual = _over(abs(change - usual), spread, noise=noise)
+        rows.append((name, value, change, share, usual, spread, unusual, said))
+    found = pd.DataFrame(rows, columns=["metric", *COLUMNS[3:], "usual", "spread", "unusual", "words"])
     order = np.lexsort([-found["change_share"].abs().fillna(0.0), -found["unusual"].fillna(-1.0)])
     return found.iloc[order[:n]].set_index("metric")
 
 
-def usual_change(changes: Float) -> float:
+def usual_spread(changes: Float) -> float:
     """Return how much changes vary, in units of a standard deviation.
 
     From 6 changes on that is 1.4826 times the median distance from their median, so that a past
@@ -94,9 +97,9 @@ def usual_change(changes: Float) -> float:
 
     Examples
     --------
-    >>> round(usual_change(np.array([1.0, -1.0, 2.0, -2.0, 0.0, 3.0, 90.0])), 3)
+    >>> round(usual_spread(np.array([1.0, -1.0, 2.0, -2.0, 0.0, 3.0, 90.0])), 3)
     2.965
-    >>> usual_change(np.array([1.0, 1.0, 1.0]))
+    >>> usual_spread(np.array([1.0, 1.0, 1.0]))
     0.0
     """
     distance = np.abs(changes - np.median(changes))
@@ -104,32 +107,38 @@ def usual_change(changes: Float) -> float:
     return robust or float(np.sqrt(np.mean(distance**2)))
 
 
-def words(metric: Metric, value: float, change: float, unusual: float, *, currency: str) -> str:
-    """Say a change.
+def words(metric: Metric, value: float, change: float, usual: tuple[float, float], *, currency: str) -> str:
+    """Say a change, and what is usual: the median and the spread of the earlier ones.
 
     >>> rate = next(metric for metric in METRICS if metric.name == "repurchase_rate")
-    >>> words(rate, 0.184, -0.047, 4.21, currency="$")
-    'Repurchase rate fell from 23.1% to 18.4%, 4.2 × its usual change'
+    >>> words(rate, 0.184, -0.047, (0.002, 0.011), currency="$")
+    'Repurchase rate fell from 23.1% to 18.4% (usual change +0.2 ± 1.1 points)'
     """
-    write = {
-        "count": lambda x: f"{x:,.0f}",
-        "money": lambda x: currency + money(x),
-        "days": lambda x: f"{number(x)} days",
-        "share": lambda x: f"{x:.1%}",
-        "ratio": lambda x: f"{x:.3g}",
+    write, write_change = {
+        "count": (lambda x: f"{x:,.0f}", lambda x: f"{x:,.0f}"),
+        "money": (lambda x: currency + money(x), lambda x: currency + money(x)),
+        "days": (lambda x: f"{x:g} days", lambda x: f"{x:.2g}"),
+        "share": (lambda x: f"{x:.1%}", lambda x: f"{100 * x:.1f}"),
+        "ratio": (lambda x: f"{x:.3g}", lambda x: f"{x:.2g}"),
     }[metric.unit]
     moved = "rose" if change > 0 else "fell"
     said = f"{metric.title} {moved} from {write(value - change)} to {write(value)}"
-    if np.isnan(unusual):
+    middle, spread = usual
+    if np.isnan(middle):
         return said
-    return f"{said}, {times(unusual)} its usual change" if np.isfinite(unusual) else f"{said}, after moving evenly"
+    sign, points = "−" if middle < 0 else "+", " points" if metric.unit == "share" else ""
+    return f"{said} (usual change {sign}{write_change(abs(middle))} ± {write_change(spread)}{points})"
 
 
-def _unusual(changes: Float, noise: float) -> float:
-    earlier = changes[:-1][np.isfinite(changes[:-1])]
-    if len(earlier) < FEWEST:
-        return float("nan")
-    distance, usual = abs(changes[-1] - np.median(earlier)), usual_change(earlier)
+def _usual(earlier: Float, noise: float) -> tuple[float, float]:
+    known = earlier[np.isfinite(earlier)]
+    if len(known) < FEWEST:
+        return float("nan"), float("nan")
+    spread = usual_spread(known)
+    return float(np.median(known)), spread if spread > noise else 0.0
+
+
+def _over(distance: float, spread: float, *, noise: float) -> float:
     if distance <= noise:
         return 0.0
-    return float(distance / usual) if usual > noise else float("inf")
+    return float("inf") if spread == 0 else distance / spread

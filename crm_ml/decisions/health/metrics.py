@@ -55,7 +55,7 @@ def top_decile_share(spend: Float) -> float:
 
 
 def median_within_risk(closed: Int, at_risk: Int) -> float:
-    """Return the first number of days by which half have bought again, by Kaplan and Meier; NaN if that is never.
+    """Return in how many days half buy again, by Kaplan and Meier; NaN if half never do.
 
     Parameters
     ----------
@@ -104,6 +104,10 @@ def _by_gaps(median: Callable[[Int, Int], float], tally: Tally) -> Float:
     return np.array([[median(*gaps) for gaps in month] for month in tally.gaps])
 
 
+def _median_of_closed(closed: Int, at_risk: Int) -> float:  # noqa: ARG001  # the open ones are left out
+    return median_of_counts(closed)
+
+
 def _top_decile(tally: Tally) -> Float:
     found = np.empty(tally.counts.shape[:2])
     for shares, (spend, group) in zip(found, tally.spend, strict=True):
@@ -136,12 +140,12 @@ METRICS = (
     Metric("repurchase_cycle_days", "Repurchase cycle", "days",
            "median days since the purchase day before, over the month's repeat purchase days; short, as whoever does "
            "not come back is not in it", "lower",
-           partial(_by_gaps, lambda closed, _: median_of_counts(closed))),
-    Metric("half_back_days", "Days until half are back", "days",
-           "days after a purchase by which half of all customers buy again at the month's rates (Kaplan and Meier, "
-           "by days since the last purchase; who has not come back is in it); missing where half never do", "lower",
+           partial(_by_gaps, _median_of_closed)),
+    Metric("half_back_days", "Days until half buy again", "days",
+           "days by which half of all purchases are followed by another at the month's rates (Kaplan and Meier, by "
+           "days since the last purchase; who has not come back is in it); missing where half never are", "lower",
            partial(_by_gaps, median_within_risk)),
-    Metric("top_decile_revenue_share", "Revenue share of the top 10 %", "share",
+    Metric("top_decile_revenue_share", "Revenue share of the top 10%", "share",
            "share of the month's buyers' net spend, of at least 0 each, from the 10 % who spent most; the last of "
            "them in part", "", _top_decile),
     Metric("return_rate", "Return rate", "share", "amounts given back in the month / amounts of at least 0", "lower",
