@@ -8,7 +8,7 @@ import pandas as pd
 from crm_ml.decisions.health.groups import ALL
 from crm_ml.decisions.health.metrics import METRICS, Metric
 from crm_ml.errors import SchemaError, missing_column, out_of_range
-from crm_ml.features.builders.words import money
+from crm_ml.features.builders.words import Write, money
 from crm_ml.features.ragged import Float
 
 __all__ = ["largest_changes", "usual_spread"]
@@ -114,13 +114,14 @@ def words(metric: Metric, value: float, change: float, usual: tuple[float, float
     >>> words(rate, 0.184, -0.047, (0.002, 0.011), currency="$")
     'Repurchase rate fell from 23.1% to 18.4% (usual change +0.2 ± 1.1 points)'
     """
-    write, write_change = {
+    ways: dict[str, tuple[Write, Write]] = {
         "count": (lambda x: f"{x:,.0f}", lambda x: f"{x:,.0f}"),
         "money": (lambda x: currency + money(x), lambda x: currency + money(x)),
         "days": (lambda x: f"{x:g} days", lambda x: f"{x:.2g}"),
         "share": (lambda x: f"{x:.1%}", lambda x: f"{100 * x:.1f}"),
         "ratio": (lambda x: f"{x:.3g}", lambda x: f"{x:.2g}"),
-    }[metric.unit]
+    }
+    write, write_change = ways[metric.unit]
     moved = "rose" if change > 0 else "fell"
     said = f"{metric.title} {moved} from {write(value - change)} to {write(value)}"
     middle, spread = usual

@@ -70,12 +70,18 @@ def cohort_retention(log: CustomerLog, *, as_of: Moment, by: Literal["month", "q
             f"{log.first}.\nChoose a later moment."
         )
     cohort, age = np.nonzero(np.arange(len(counts)) < np.arange(len(counts), 0, -1)[:, None])
+    seen = counts[cohort, 0] > 0
+    cohort, age = cohort[seen], age[seen]
     customers, buyers = counts[cohort, 0], counts[cohort, age]
-    filled = customers > 0
-    frame = pd.DataFrame(
-        {"cohort": stamps(edges[:-1])[cohort], "age": age, "customers": customers, "buyers": buyers}
-    )[filled].reset_index(drop=True)
-    return frame.assign(share=frame["buyers"] / frame["customers"])
+    return pd.DataFrame(
+        {
+            "cohort": stamps(edges[:-1])[cohort],
+            "age": age,
+            "customers": customers,
+            "buyers": buyers,
+            "share": buyers / customers,
+        }
+    )
 
 
 def _edges(log: CustomerLog, end: int, by: str) -> Int:

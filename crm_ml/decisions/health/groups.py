@@ -150,7 +150,7 @@ def _costs(cost: float | pd.Series[float], index: pd.Index) -> Float:
         own = customer_index(cost, "acquisition_cost")
         values = _numbers(cost, "acquisition_cost")
         check_rows(~(values < 0), "`acquisition_cost` must be at least 0.")
-        return pd.Series(values, index=own).reindex(index).to_numpy()
+        return np.asarray(pd.Series(values, index=own).reindex(index), dtype=np.float64)
     if not (np.isfinite(cost) and cost > 0):
         raise CrmError(out_of_range("acquisition_cost", cost, "be above 0 and finite, or a Series by customer_id"))
     return np.full(len(index), float(cost))

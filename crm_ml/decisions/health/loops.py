@@ -133,9 +133,7 @@ def count_months(
             spend[month, customer], bought[month, customer], last[month, customer] = net, is_buyer, latest
 
 
-def count_events(
-    offsets: Any, time: Any, event_type: Any, places: Any, edges: Any, group: Any, counts: Any
-) -> None:
+def count_events(offsets: Any, time: Any, event_type: Any, places: Any, edges: Any, group: Any, counts: Any) -> None:
     """Count interactions of the types wanted, each at its place in `counts`; a type with place −1 is none of them."""
     for customer in range(len(offsets) - 1):
         month = 0

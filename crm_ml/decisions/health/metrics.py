@@ -77,7 +77,8 @@ def _count(place: int, tally: Tally) -> Float:
 
 
 def _ratio(above: Float, below: Float) -> Float:
-    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below != 0)
+    found: Float = np.divide(above, below, out=np.full(below.shape, np.nan), where=below != 0)
+    return found
 
 
 def _count_ratio(above: int, below: int, tally: Tally) -> Float:

@@ -91,8 +91,7 @@ def health(
     groups, worth = Groups.of(segments, months), Worth.of(clv, acquisition_cost, months)
     known = log.event_types_before(stamp(months.edges[-1]))
     events = [
-        _types(named, default, known)
-        for named, default in ((complaint_events, "complaint"), (return_events, "return"))
+        _types(named, default, known) for named, default in ((complaint_events, "complaint"), (return_events, "return"))
     ]
     tally = Tally.of(
         log, months, groups=groups, worth=worth, dormant=days(dormant_days, name="dormant_days"), events=events

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from crm_ml.compiled import compiled
 from crm_ml.decisions.health import loops
@@ -139,9 +138,7 @@ class _Kernel:
         for number, names in enumerate(self.events):
             places[np.isin(bucket.event_types, names)] = loops.EVENTS + number
         acts = bucket.interactions
-        compiled(loops.count_events)(
-            acts.offsets, acts.time, acts.event_type, places, self.months.edges, group, counts
-        )
+        compiled(loops.count_events)(acts.offsets, acts.time, acts.event_type, places, self.months.edges, group, counts)
 
 
 def _with_all(sums: Int) -> Int:

@@ -158,8 +158,8 @@ class HealthDisplay(Display):
         dress(ax)
         ax.tick_params(labelsize=SMALL_TEXT_SIZE, labelcolor=MUTED)
         if first < last:
-            for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=True):
-                label.set_horizontalalignment(side)
+            ax.get_xticklabels()[0].set_horizontalalignment("left")
+            ax.get_xticklabels()[-1].set_horizontalalignment("right")
 
     def _write(self, value: float, metric: Metric) -> str:
         if np.isnan(value):
@@ -216,10 +216,12 @@ class CohortDisplay(Display):
         """Draw a row of shades per cohort, the oldest on top, with percentages where there is room."""
         later = self.data[self.data["age"] > 0]
         if later.empty:
-            raise SchemaError(f"Cohorts must have been seen in a later {self.by}; none has.\nWait, or use a longer log.")
-        shares = later.pivot(index="cohort", columns="age", values="share")
+            raise SchemaError(
+                f"Cohorts must have been seen in a {self.by} after their own; none has.\nUse a longer log."
+            )
+        shares = later.pivot_table(index="cohort", columns="age", values="share")
         ax = new_axes(height_inches=1.0 + 0.22 * max(len(shares), 4)) if ax is None else ax
-        highest = max(float(shares.max(axis=None)), 0.01)
+        highest = max(float(np.nanmax(shares.to_numpy())), 0.01)
         image = ax.imshow(shares.to_numpy(), cmap=SHADES, vmin=0, vmax=highest, aspect="auto", interpolation="none")
         bar = figure_of(ax).colorbar(image, cax=ax.inset_axes((1.03, 0, 0.03, 1)), format=PercentFormatter(1))
         bar.outline.set_edgecolor(RULE)
