@@ -210,6 +210,12 @@ def test_a_sum_does_not_depend_on_the_order() -> None:
     assert total(slice(None)) == total(slice(None, None, -1)) == total(np.argsort(values))
 
 
+@pytest.fixture(scope="module")
+def viewed():
+    acts = pd.DataFrame({"customer_id": ["ann"], "timestamp": ["2024-05-02"], "event_type": ["view"]})
+    return CustomerLog(pd.DataFrame({"customer_id": ["ann"], "timestamp": ["2024-05-02"], "amount": [10.0]}), acts)
+
+
 def kinds(*names):
     return pd.CategoricalDtype(list(names), ordered=True)
 
@@ -256,10 +262,9 @@ def history(columns, index=("ann",), names=("gold",), **_):
         ),
     ],
 )
-def test_what_is_refused(settings, error, match) -> None:
-    acts = pd.DataFrame({"customer_id": ["ann"], "timestamp": ["2024-05-02"], "event_type": ["view"]})
+def test_what_is_refused(viewed, settings, error, match) -> None:
     with pytest.raises(error, match=match):
-        one([("ann", "2024-05-02", 10.0)], acts, **settings)
+        health(viewed, **{"cutoffs": ["2024-05-01", "2024-06-01"], **settings})
 
 
 @pytest.mark.parametrize(("by", "freq"), [("month", "M"), ("quarter", "Q")])

@@ -50,8 +50,8 @@ def cohort_retention(log: CustomerLog, *, as_of: Moment, by: Literal["month", "q
     --------
     >>> import crm_ml
     >>> found = cohort_retention(crm_ml.load_sample(), as_of="2017-12-15", by="quarter")
-    >>> found.pivot(index="cohort", columns="age", values="share").round(2).to_numpy().tolist()
-    []
+    >>> found.pivot_table(index="cohort", columns="age", values="share").round(2).to_numpy().tolist()
+    [[1.0, 0.96, 0.96], [1.0, 0.75, nan], [1.0, nan, nan]]
     """
     if by not in FREQUENCIES:
         raise SchemaError(out_of_range("by", by, 'be "month" or "quarter"'))

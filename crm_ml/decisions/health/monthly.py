@@ -85,7 +85,7 @@ def health(
     >>> found = health(crm_ml.load_sample(), cutoffs=["2017-09-01", "2017-10-01", "2017-11-01"])
     >>> rate = found[found["metric"] == "repurchase_rate"]
     >>> rate["value"].round(3).tolist(), rate["change"].round(3).tolist()
-    ([], [])
+    ([0.895, 0.898, 0.914], [nan, 0.003, 0.016])
     """
     months = Months.ending(cutoffs)
     groups, worth = Groups.of(segments, months), Worth.of(clv, acquisition_cost, months)
