@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crm_ml.errors import SchemaError, missing_column, rows_break_rule
 
-__all__ = ["check_key", "check_rows", "read_finite"]
+__all__ = ["check_key", "check_rows", "customer_index", "read_finite"]
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +46,25 @@ def check_key(frame: pd.DataFrame | pd.Series[Any], name: str) -> None:
         rule = f"the index of `{name}` must hold every customer once, and none without a name."
         evidence = f"{repeated:,} of {len(frame):,} rows repeat one, {missing:,} have none."
         raise SchemaError(f"{rule} {evidence}\nAggregate or drop them.")
+
+
+def customer_index(frame: pd.DataFrame | pd.Series[Any], name: str) -> pd.Index:
+    """Return the customers of a frame's index as the log knows them, 17 and "17" being one.
+
+    Raises
+    ------
+    SchemaError
+        If the index is no key.
+
+    Examples
+    --------
+    >>> customer_index(pd.Series([1.0, 2.0], index=[17, 4]), "clv").tolist()
+    ['17', '4']
+    """
+    check_key(frame, name)
+    index: pd.Index = pd.Index(frame.index.astype(str), dtype="str", name="customer_id")
+    check_key(pd.Series(0, index=index), name)
+    return index
 
 
 def read_finite(frame: pd.DataFrame, name: str, *, what: str, remedy: str) -> Floats:

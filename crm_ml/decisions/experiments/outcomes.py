@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crm_ml.decisions.columns import check_key
+from crm_ml.decisions.columns import customer_index
 from crm_ml.errors import SchemaError
 from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY, Moment, days, moment, stamp
@@ -108,7 +108,4 @@ def _customers(arms: pd.Series[str]) -> pd.Index:
         raise SchemaError(
             f"`arms` must name an arm for every customer; {missing:,} have none.\nDrop them or assign them."
         )
-    check_key(arms, "arms")
-    index: pd.Index = pd.Index(arms.index.astype(str), dtype="str", name="customer_id")
-    check_key(pd.Series(0, index=index), "arms")
-    return index
+    return customer_index(arms, "arms")

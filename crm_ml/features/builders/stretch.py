@@ -21,9 +21,14 @@ from crm_ml.features.history import History
 from crm_ml.features.past import purchase_days
 from crm_ml.features.ragged import Float, Int
 
+<<<<<<< HEAD
 __all__ = ["IntervalStretch", "population_gap_days", "usual_gap"]
+=======
+__all__ = ["LONGEST_GAP_DAYS", "IntervalStretch", "median_of_counts", "population_gap_days"]
+>>>>>>> health
 
 LONGEST_GAP_DAYS = 3650
+"""Longer gaps count as this one."""
 
 
 @register_builder
@@ -260,7 +265,7 @@ def population_gap_days(log: CustomerLog, cutoffs: Sequence[int] | Int) -> Float
         return counts
 
     counted = sum(log.map(count, interactions=False), start=np.zeros((len(edges), LONGEST_GAP_DAYS + 1), np.int64))
-    return np.array([_median(row) for row in counted])
+    return np.array([median_of_counts(row) for row in counted])
 
 
 def _count_latest(offsets: Any, day: Any, time: Any, cutoffs: Any, counts: Any) -> None:
@@ -274,8 +279,12 @@ def _count_latest(offsets: Any, day: Any, time: Any, cutoffs: Any, counts: Any) 
                 counts[at, min(day[row - 1] - day[row - 2], counts.shape[1] - 1)] += 1
 
 
-def _median(counts: Int) -> float:
-    """Return the median of values 0, 1, 2, ... that occur `counts` times."""
+def median_of_counts(counts: Int) -> float:
+    """Return the median of values 0, 1, 2, ... that occur `counts` times; NaN where none does.
+
+    >>> median_of_counts(np.array([0, 2, 1, 1]))
+    1.5
+    """
     total = int(counts.sum())
     if total == 0:
         return float("nan")

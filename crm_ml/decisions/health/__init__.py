@@ -1,0 +1,8 @@
+"""The health of a customer base: its metrics by month and segment, retention by cohort, what changed most."""
+
+from crm_ml.decisions.health.changes import largest_changes
+from crm_ml.decisions.health.cohorts import cohort_retention
+from crm_ml.decisions.health.metrics import METRICS, Metric
+from crm_ml.decisions.health.monthly import health
+
+__all__ = ["METRICS", "Metric", "cohort_retention", "health", "largest_changes"]
