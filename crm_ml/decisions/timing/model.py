@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from crm_ml.clv.choice.holdout import LARGEST, holdouts
+from crm_ml.clv.choice.holdout import LARGEST, Holdout, holdouts
 from crm_ml.clv.choice.selection import candidates, select
 from crm_ml.clv.processes.process import PurchaseProcess
 from crm_ml.clv.rfm_frame import check_fitted, check_share
-from crm_ml.decisions.timing.calibration import Recalibration
+from crm_ml.decisions.timing.blend import Blend, Trial
+from crm_ml.decisions.timing.expectation import Expectation, expect
 from crm_ml.decisions.timing.gaps import OwnGaps, fit_own_gaps
-from crm_ml.decisions.timing.histories import (
-    gap_statistics,
-    histories,
-    iter_histories,
-    last_day,
-    next_purchase_days,
-)
-from crm_ml.decisions.timing.silences import EVER_DAYS, Waits, gap_hazard, process_hazard
-from crm_ml.errors import CrmError, SchemaError, out_of_range
-from crm_ml.events.clock import DAY, Moment, moment, stamp, stamps
+from crm_ml.decisions.timing.histories import gap_statistics, histories, iter_histories, last_day, next_purchase_days
+from crm_ml.decisions.timing.interval import dates
+from crm_ml.decisions.timing.silences import EVER_DAYS
+from crm_ml.errors import CrmError, out_of_range
+from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
 
 __all__ = ["NextPurchaseModel"]
-
-Array = NDArray[np.float64]
-
-FEW_GAPS = 5
-"""Groups of customers who are blended and corrected alike: no gap, fewer than these, and others."""
-GROUPS = 3
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-USUAL_SHARE = 0.5
 
 
 class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -108,17 +94,13 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
         known = histories(log, as_of=as_of)
         windows = holdouts(log, known, as_of=as_of, time_unit="D")
         selection = select(among, windows)
-        tried = [
-            _tried(log, process, origin=window.origin, until=until, customers=window.rfm.index)
-            for process, window, until in zip(
-                selection.fitted, windows, [*(window.origin for window in windows[1:]), as_of], strict=False
-            )
+        trials = [
+            _trial(log, process, window) for process, window in zip(selection.fitted, windows, strict=False)
         ]
-        self.process_ = among[selection.name].fit(known)
-        self.own_gaps_ = fit_own_gaps(gap_statistics(_sampled(known)))
-        self.notes_ = [selection.note]
+        self.process_, self.own_gaps_ = among[selection.name].fit(known), fit_own_gaps(gap_statistics(_some(known)))
+        self._blend = Blend.learn(trials)
+        self.weights_, self.notes_ = self._blend.table, [selection.note]
         self.fitted_as_of_ = stamp(moment(as_of))
-        self._learn(tried)
         return self
 
     def predict(
@@ -171,6 +153,25 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
         check_share("level", level)
         if not 1 <= horizon_days <= EVER_DAYS:
             raise CrmError(out_of_range("horizon_days", horizon_days, f"be from 1 to {EVER_DAYS} days"))
-        day = last_day(as_of)
         for known in iter_histories(log, as_of=as_of):
-            yield _dates(self._corrected(known), known, last=day, level=level, horizon_days=horizon_days)
+            expected = self.expectation(known)
+            yield dates(expected, known, last=last_day(as_of), level=level, horizon_days=horizon_days)
+
+    def expectation(self, known: pd.DataFrame) -> Expectation:
+        """Return the distributions behind the dates, for customers in a frame of `histories`."""
+        check_fitted(self, "process_")
+        return expect(self.process_, self.own_gaps_, self._blend, known)
+
+
+def _trial(log: CustomerLog, process: PurchaseProcess, window: Holdout) -> Trial:
+    """Predict one window of the past as the model would have, and see what came."""
+    known = histories(log, as_of=window.origin)
+    own = fit_own_gaps(gap_statistics(_some(known)))
+    judged = known.loc[window.rfm.index]
+    until = window.origin + pd.Timedelta(days=window.horizon_days)
+    waited = next_purchase_days(log, as_of=window.origin, until=until).loc[judged.index]
+    return Trial.of(process, own, judged, waited.to_numpy(), until=last_day(until) - last_day(window.origin))
+
+
+def _some(known: pd.DataFrame) -> pd.DataFrame:
+    return known if len(known) <= LARGEST else known.sample(LARGEST, random_state=0).sort_index()
