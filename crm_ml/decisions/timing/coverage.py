@@ -105,10 +105,12 @@ def interval_coverage(outcomes: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series
-        ``customers``; ``coverage``: of everyone, by Kaplan and Meier's curve; then `settled_coverage`;
-        ``without_interval``: share of customers whose interval is "never"; ``median_width_days`` of the intervals that end,
-        in whole days, both ends counted.
+        ``customers``; ``without_interval``, the share of those of whom never buying again is expected, who are left
+        out of all that follows; ``coverage`` by Kaplan and Meier's curve of the others' outcomes; then
+        `settled_coverage`; ``median_width_days`` of the intervals that end, both ends counted.
     """
+    customers = len(outcomes)
+    outcomes = outcomes[np.isfinite(outcomes["lower_day"])]
     curve = _curve(outcomes)
     begins, ends = (outcomes[name].to_numpy() for name in ("interval_begins", "interval_ends"))
     lower, upper, waited, followed = (
@@ -117,10 +119,10 @@ def interval_coverage(outcomes: pd.DataFrame) -> pd.Series:
     closed = np.isfinite(upper)
     return pd.Series(
         {
-            "customers": len(outcomes),
+            "customers": customers,
+            "without_interval": 1.0 - len(outcomes) / customers,
             "coverage": float(np.mean(curve(ends) - curve(begins))),
             **settled_coverage(lower, upper, waited, followed),
-            "without_interval": float(np.mean(np.isinf(lower))),
             "median_width_days": float(np.median(upper[closed] - lower[closed] + 1.0)) if closed.any() else np.nan,
         },
         name="interval_coverage",
