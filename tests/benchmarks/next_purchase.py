@@ -4,9 +4,9 @@ Run from the repository's root with ``PYTHONPATH=. python tests/benchmarks/next_
 The grocery log of regular buyers is looked for in ``../shared/data`` and left out where it is absent.
 
 Each model is fitted at the moment given and judged by the purchases from there to the end of its window. "all" is the
-coverage of everyone by Kaplan and Meier's curve, "settled" the share among those whose interval ends within the window
-(see `crm_ml.decisions.timing.coverage`), and "of" the share of customers these are. The mean gap is a customer's own,
-± 1.28 standard deviations, of those with two gaps or more.
+coverage of all intervals by Kaplan and Meier's curve, "settled" the share among those that end within the
+window (see `crm_ml.decisions.timing.coverage`), and "of" the share of intervals these are; "never" is the share of
+customers without an interval. The mean gap is a customer's own, ± 1.28 standard deviations, of those with two gaps or more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 
 import crm_ml
-from crm_ml.decisions.timing.blend import Blend
 from crm_ml.decisions.timing.coverage import interval_coverage, purchase_outcomes, settled_coverage
 from crm_ml.decisions.timing.histories import histories
 from crm_ml.decisions.timing.model import NextPurchaseModel
@@ -53,10 +52,10 @@ def cases() -> Iterator[tuple[str, crm_ml.CustomerLog, str, str]]:
 
 
 def process_alone(model: NextPurchaseModel) -> NextPurchaseModel:
-    """Return the model without the own gaps and without correction."""
+    """Return the model without the own gaps."""
     alone = NextPurchaseModel(process=model.process)
     alone.process_, alone.own_gaps_ = model.process_, model.own_gaps_
-    alone._blend = replace(Blend.learn([]), shares=np.zeros(3))  # noqa: SLF001
+    alone._blend = replace(model._blend, shares=np.zeros(3))
     return alone
 
 
@@ -70,7 +69,12 @@ def mean_gap(log: crm_ml.CustomerLog, outcomes: pd.DataFrame, *, as_of: str) -> 
     silence = (known["T"] - known["recency"]).to_numpy()
     lower, upper = (np.maximum(np.rint(mean + z * spread - silence), 1.0) for z in (-1.2816, 1.2816))
     found = settled_coverage(lower, upper, seen["waited_days"].to_numpy(), seen["followed_days"].to_numpy())
-    return {**found, "coverage": np.nan, "median_width_days": float(np.median(upper - lower + 1.0))}
+    return {
+        **found,
+        "coverage": np.nan,
+        "without_interval": 0.0,
+        "median_width_days": float(np.median(upper - lower + 1.0)),
+    }
 
 
 def judged(log: crm_ml.CustomerLog, *, as_of: str, until: str) -> Iterator[tuple[str, Any]]:
@@ -87,11 +91,14 @@ def judged(log: crm_ml.CustomerLog, *, as_of: str, until: str) -> Iterator[tuple
 
 def main() -> None:
     """Print one table."""
-    head = ["data", "as of", "way", "all", "settled", "of", "too early", "too late", "median width, days"]
+    head = ["data", "as of", "way", "all", "settled", "of", "never", "too early", "too late", "median width, days"]
     sys.stdout.write(f"| {' | '.join(head)} |\n|{'---|' * len(head)}\n")
     for name, log, as_of, until in cases():
         for way, found in judged(log, as_of=as_of, until=until):
-            shares = [found[key] for key in ("coverage", "covered", "settled_share", "too_early", "too_late")]
+            shares = [
+                found[key]
+                for key in ("coverage", "covered", "settled_share", "without_interval", "too_early", "too_late")
+            ]
             cells = [f"{share:.1%}" for share in shares] + [f"{found['median_width_days']:.0f}"]
             sys.stdout.write(f"| {name} | {as_of} | {way} | {' | '.join(cells)} |\n")
             sys.stdout.flush()

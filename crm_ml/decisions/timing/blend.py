@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crm_ml.clv.processes.process import PurchaseProcess
-from crm_ml.decisions.timing.calibration import Recalibration
 from crm_ml.decisions.timing.gaps import OwnGaps
 from crm_ml.decisions.timing.silences import EVER_DAYS, Waits, gap_hazard, process_hazard
 
@@ -19,7 +18,7 @@ __all__ = ["Blend", "Trial", "group_of"]
 Array = NDArray[np.float64]
 
 GROUPS = ("0", "1–4", "5 or more")
-"""Customers who are blended and corrected alike, by the number of their gaps."""
+"""Customers who are blended alike, by the number of their gaps."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 USUAL_SHARE = 0.5
 LEAST = 1e-9
@@ -76,52 +75,41 @@ class Trial:
 
     def log_scores(self, share: float) -> Array:
         """Return the log probability of what came, under a share of the own gaps."""
-        before, at = self.blended(np.full(len(self.bought), share))
-        return np.log(np.maximum(np.where(self.bought, at - before, 1.0 - at), LEAST))
-
-    def blended(self, share: Array) -> tuple[Array, Array]:
-        """Return `before` and `at` under each customer's share of the own gaps."""
         (p_before, g_before), (p_at, g_at) = self.before, self.at
-        return p_before + share * (g_before - p_before), p_at + share * (g_at - p_at)
+        before, at = p_before + share * (g_before - p_before), p_at + share * (g_at - p_at)
+        return np.asarray(np.log(np.maximum(np.where(self.bought, at - before, 1.0 - at), LEAST)))
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Shares of the own gaps and corrections of the blend, by group.
+    """Shares of the own gaps, by group.
 
     Attributes
     ----------
     shares : ndarray of shape (len(GROUPS),)
-    recalibration : Recalibration
     table : DataFrame
         See `NextPurchaseModel.weights_`.
     """
 
     shares: Array
-    recalibration: Recalibration
     table: pd.DataFrame
 
     @classmethod
     def learn(cls, trials: Sequence[Trial]) -> Blend:
-        """Choose each group's share by the log score, then correct what it gives."""
+        """Choose each group's share by the log score; `USUAL_SHARE` where there is nothing to choose by."""
         names = pd.Index(GROUPS, name="gaps")
         measured = ["process_log_score", "own_gaps_log_score", "log_score"]
         if not trials:
             shares = np.full(len(GROUPS), USUAL_SHARE)
             table = pd.DataFrame({"own_gaps_share": shares, "customers": 0}, index=names)
-            return cls(shares, Recalibration.none(groups=len(GROUPS)), table.assign(**dict.fromkeys(measured, np.nan)))
-        group, bought = (np.concatenate([getattr(trial, name) for trial in trials]) for name in ("group", "bought"))
+            return cls(shares, table.assign(**dict.fromkeys(measured, np.nan)))
+        group = np.concatenate([trial.group for trial in trials])
         scores = np.stack([np.concatenate([trial.log_scores(share) for trial in trials]) for share in SHARES])
         count = np.bincount(group, minlength=len(GROUPS))
         sums = np.stack([np.bincount(group, weights=row, minlength=len(GROUPS)) for row in scores])
         best = np.where(count > 0, sums.argmax(axis=0), SHARES.index(USUAL_SHARE))
         shares = np.array(SHARES)[best]
-        before, at = (np.concatenate(ends) for ends in zip(*(t.blended(shares[t.group]) for t in trials), strict=True))
         mean = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
         found = [mean[0], mean[-1], mean[best, np.arange(len(GROUPS))]]
         table = pd.DataFrame({"own_gaps_share": shares, "customers": count}, index=names)
-        return cls(
-            shares,
-            Recalibration.learn(before, at, bought, group, groups=len(GROUPS)),
-            table.assign(**dict(zip(measured, found, strict=True))),
-        )
+        return cls(shares, table.assign(**dict(zip(measured, found, strict=True))))

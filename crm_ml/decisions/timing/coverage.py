@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crm_ml.clv.rfm_frame import check_share
-from crm_ml.decisions.timing.calibration import outcome_curve
 from crm_ml.decisions.timing.histories import histories, last_day, next_purchase_days
 from crm_ml.decisions.timing.interval import day_interval
 from crm_ml.decisions.timing.model import NextPurchaseModel
@@ -23,7 +22,7 @@ from crm_ml.errors import SchemaError
 from crm_ml.events.clock import Moment, moment
 from crm_ml.events.log import CustomerLog
 
-__all__ = ["coverage_curve", "interval_coverage", "purchase_outcomes", "settled_coverage"]
+__all__ = ["coverage_curve", "interval_coverage", "outcome_curve", "purchase_outcomes", "settled_coverage"]
 
 Array = NDArray[np.float64]
 
@@ -75,7 +74,9 @@ def purchase_outcomes(
     bought = ~np.isnan(waited)
     days = np.where(bought, waited, followed)
     lower, upper = day_interval(expected, level=level)
-    begins = np.where(np.isfinite(lower), expected.probability(np.where(np.isfinite(lower), lower, 1.0) - 1.0), expected.ever)
+    begins = np.where(
+        np.isfinite(lower), expected.probability(np.where(np.isfinite(lower), lower, 1.0) - 1.0), expected.ever
+    )
     at = expected.probability(days)
     return pd.DataFrame(
         {
@@ -147,8 +148,8 @@ def settled_coverage(lower: Array, upper: Array, waited: Array, followed: Array)
     Returns
     -------
     dict
-        ``settled_share`` of the customers; of them ``covered``, ``too_early`` and ``too_late``, which sum to 1, not purchasing counting
-        as too late for an interval that ended. Missing where nobody is settled.
+        ``settled_share`` of the customers; of them ``covered``, ``too_early`` and ``too_late``, which sum to 1: no
+        purchase by the end of an interval is too late. Missing where nobody is settled.
 
     Examples
     --------
@@ -161,7 +162,9 @@ def settled_coverage(lower: Array, upper: Array, waited: Array, followed: Array)
     came = np.where(np.isnan(waited), np.inf, waited)[settled]
     early, late = came < lower[settled], came > upper[settled]
     shares = [float(np.mean(part)) if settled.any() else np.nan for part in (~early & ~late, early, late)]
-    return dict(zip(("settled_share", "covered", "too_early", "too_late"), (float(np.mean(settled)), *shares), strict=True))
+    return dict(
+        zip(("settled_share", "covered", "too_early", "too_late"), (float(np.mean(settled)), *shares), strict=True)
+    )
 
 
 def coverage_curve(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -182,6 +185,52 @@ def coverage_curve(outcomes: pd.DataFrame) -> pd.DataFrame:
     below, above = curve(0.5 - 0.5 * CENTRAL), 1.0 - curve(0.5 + 0.5 * CENTRAL)
     index = pd.Index(CENTRAL, name="level")
     return pd.DataFrame({"coverage": 1.0 - below - above, "below": below, "above": above}, index=index)
+
+
+def outcome_curve(before: Array, at: Array, bought: NDArray[np.bool_]) -> Callable[[Array], Array]:
+    """Return the distribution of outcomes within their own predicted distributions; right ones give the diagonal.
+
+    A purchase day is a step of the customer's distribution, and its outcome is placed at random within the step,
+    by a generator that always starts alike. Whoever has not bought is censored where the distribution has got to,
+    and counts by Kaplan and Meier's estimate; the end of the data comes to all alike, so it tells nothing of them.
+    Past the last outcome the curve goes on straight to 1.
+
+    Parameters
+    ----------
+    before, at : ndarray of shape (n,)
+        Predicted probability of buying before the purchase day, and up to it; where there was no purchase, `at` is
+        that of buying by the end of the data.
+    bought : ndarray of shape (n,)
+
+    Returns
+    -------
+    callable
+        From probability to share, for ndarrays.
+
+    References
+    ----------
+    Kaplan and Meier (1958), JASA 53; Smith (1985), J. of Forecasting 4, for the place within a step.
+
+    Examples
+    --------
+    >>> curve = outcome_curve(np.zeros(4), np.array([0.2, 0.4, 0.3, 0.8]), np.array([False, False, False, False]))
+    >>> curve(np.array([0.5]))
+    array([0.5])
+    """
+    if not bought.any():
+        return lambda probability: probability
+    from scipy.stats import CensoredData, ecdf
+
+    place = np.where(bought, before + np.random.default_rng(0).random(len(at)) * (at - before), at)
+    found = ecdf(CensoredData.right_censored(place, ~bought)).cdf
+    last = float(place[bought].max())
+    reached = float(found.evaluate(np.array([last]))[0])
+
+    def curve(probability: Array) -> Array:
+        beyond = reached + (1.0 - reached) * (probability - last) / max(1.0 - last, 1e-12)
+        return np.where(probability > last, beyond, found.evaluate(np.minimum(probability, last)))
+
+    return curve
 
 
 def _curve(outcomes: pd.DataFrame) -> Callable[[Array], Array]:

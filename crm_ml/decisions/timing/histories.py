@@ -95,7 +95,8 @@ def next_purchase_days(log: CustomerLog, *, as_of: Moment, until: Moment) -> pd.
         index = pd.Index(bucket.customer_id[known], name="customer_id", dtype="str")
         return pd.Series(np.where(found > 0, found, np.nan)[known], index=index, name="waited_days")
 
-    return pd.concat(list(log.map(wait, interactions=False))).sort_index()
+    waits: pd.Series = pd.concat(list(log.map(wait, interactions=False))).sort_index()
+    return waits
 
 
 def _wait(offsets: Any, time: Any, day: Any, begin: Any, end: Any, known_day: Any, found: Any) -> None:

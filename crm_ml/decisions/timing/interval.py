@@ -30,16 +30,14 @@ def day_interval(expected: Expectation, *, level: float) -> tuple[Array, Array]:
         Days from 1; infinite where there is none.
     """
     ever = expected.ever
-    lower = expected.day(np.full(len(ever), 0.5 * (1.0 - level)))
+    lower = expected.day(0.5 * (1.0 - level))
     target = level + expected.probability(np.where(np.isfinite(lower), lower, 1.0) - 1.0)
     closed = ever >= target
     upper = np.where(closed, expected.day(np.where(closed, target, 0.0)), np.inf)
-    return np.where(closed, lower, expected.day(np.full(len(ever), 1.0 - level))), upper
+    return np.where(closed, lower, expected.day(1.0 - level)), upper
 
 
-def dates(
-    expected: Expectation, known: pd.DataFrame, *, last: int, level: float, horizon_days: int
-) -> pd.DataFrame:
+def dates(expected: Expectation, known: pd.DataFrame, *, last: int, level: float, horizon_days: int) -> pd.DataFrame:
     """Return the frame of `NextPurchaseModel.predict`.
 
     Parameters
@@ -55,9 +53,9 @@ def dates(
     return pd.DataFrame(
         {
             "next_purchase_lower": _dated(lower, last),
-            "next_purchase_median": _dated(expected.day(np.full(len(ever), 0.5)), last),
+            "next_purchase_median": _dated(expected.day(0.5), last),
             "next_purchase_upper": _dated(upper, last),
-            "purchase_probability": expected.probability(np.full(len(ever), float(horizon_days))),
+            "purchase_probability": expected.probability(horizon_days),
             "return_probability": ever,
             "usual_gap_days": known["usual_gap_days"].to_numpy(),
             "silence_days": (known["T"] - known["recency"]).to_numpy().astype(np.int64),

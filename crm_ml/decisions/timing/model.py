@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Self
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
@@ -31,11 +30,10 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
 
     Two predictions are blended. The purchase process, chosen as in `crm_ml.clv.CLVModel`, knows frequency, recency
     and age. `crm_ml.decisions.timing.gaps.OwnGaps` knows how long this customer's gaps were and how much they vary,
-    draws both towards the shop's, and allows for having left. Both condition on the silence so far. How much of each
-    is chosen by the log score of what came in two windows before `as_of` (see `crm_ml.clv.choice.holdout`), of
-    customers without a gap, with up to four, and with more; then Kaplan and Meier's curve of where in its
-    predicted distribution each outcome fell corrects the probabilities of each of these groups. A history below 84
-    days has no window: half of each, and no correction.
+    draws both towards the shop's, and allows for having left. Both condition on the silence so far. How much the own
+    gaps count is chosen for customers without a gap, with up to four and with more, by the log score of what came in
+    two windows before `as_of` (see `crm_ml.clv.choice.holdout`), where those who did not buy count as not having
+    bought yet. A history below 84 days has no window, and both count for half.
 
     Days are days in UTC; several purchases on a day are one. The day within which `as_of` lies counts as over.
 
@@ -94,18 +92,14 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
         known = histories(log, as_of=as_of)
         windows = holdouts(log, known, as_of=as_of, time_unit="D")
         selection = select(among, windows)
-        trials = [
-            _trial(log, process, window) for process, window in zip(selection.fitted, windows, strict=False)
-        ]
+        trials = [_trial(log, process, window) for process, window in zip(selection.fitted, windows, strict=False)]
         self.process_, self.own_gaps_ = among[selection.name].fit(known), fit_own_gaps(gap_statistics(_some(known)))
         self._blend = Blend.learn(trials)
         self.weights_, self.notes_ = self._blend.table, [selection.note]
         self.fitted_as_of_ = stamp(moment(as_of))
         return self
 
-    def predict(
-        self, log: CustomerLog, *, as_of: Moment, level: float = 0.8, horizon_days: int = 30
-    ) -> pd.DataFrame:
+    def predict(self, log: CustomerLog, *, as_of: Moment, level: float = 0.8, horizon_days: int = 30) -> pd.DataFrame:
         """Predict everyone's next purchase day.
 
         Parameters
@@ -125,19 +119,19 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
 
             - ``next_purchase_lower``, ``next_purchase_median``, ``next_purchase_upper``: days, as timestamps (UTC).
               The next purchase day lies from lower to upper, both included, with a probability of at least
-              `level`; as far as days are whole, it is before either end equally rarely. Never buying again (within
-              ten years) is an outcome too: where it leaves less than half the rest, or for the median less than a half, the
-              date is missing (NaT). Where only the upper end is missing, the interval is open: from lower on, or
-              never, with a probability of at least `level`. Where both are, never alone has that probability.
+              `level`, and before lower with less than (1 - level) / 2. Never buying again (within ten years) is an
+              outcome too. Where it is too likely for an upper end, that is missing (NaT), and the purchase comes
+              from lower on, or never, with a probability of at least `level`. Where never alone has that much,
+              lower is missing too. The median is, where never has more than a half.
             - ``purchase_probability``: of a purchase day within the next `horizon_days`.
             - ``return_probability``: of any within ten years.
             - ``usual_gap_days``: see `crm_ml.features.IntervalStretch`.
             - ``silence_days``: whole days since the last purchase day.
-            - ``overdue``: the silence is longer than the upper end that was expected at the last purchase; more
-              precisely (1 + level) / 2 of the times after which such a customer comes back, if ever, are shorter.
+            - ``overdue``: the silence is longer than (1 + level) / 2 of the times after which, as expected at the
+              last purchase, such a customer comes back, if ever.
             - ``contact_on``: the day to make contact, as a timestamp: at once, on the first whole day from `as_of`
-              on, for whoever is overdue, as for one who never comes back; otherwise the day before the median of the dates
-              on which such a customer buys, if ever, but no earlier than at once.
+              on, for whoever is overdue; otherwise the day before that by which half of such customers have bought
+              who ever will, but no earlier than at once. Missing where lower is: there is nothing to time.
 
         Raises
         ------

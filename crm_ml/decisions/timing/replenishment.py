@@ -48,10 +48,10 @@ def replenishment(log: CustomerLog, *, as_of: Moment) -> pd.DataFrame:
         Indexed by ``category``, of those bought, in order of the alphabet:
 
         - ``customers``: who bought it; ``repeat_share``: of them, those who did on two days or more.
-        - ``gaps``: closed ones; ``returning_share``: of the purchase days, those followed by another within the longest
-          gap seen, by the estimate.
-        - ``gap_lower``, ``gap_median``, ``gap_upper``: days by which a quarter, half and three quarters of the purchases
-          are followed by another; missing where fewer are, in the time seen.
+        - ``gaps``: closed ones; ``returning_share``: of the purchase days, those followed by another within the
+          longest gap seen, by the estimate.
+        - ``gap_lower``, ``gap_median``, ``gap_upper``: days by which a quarter, half and three quarters of the
+          purchase days are followed by another; missing where fewer are, in the time seen.
         - ``usual_gap_days``: days by which half of the returning share has come back; missing without a gap.
 
     Raises
@@ -72,16 +72,17 @@ def replenishment(log: CustomerLog, *, as_of: Moment) -> pd.DataFrame:
     [2.0, 3.0, 7.0, 9.0]
     """
     counts = _counted(log, as_of=as_of)
-    rows = {log.arrangement.categories[code]: _cadence(own) for code, own in counts.groupby("category", sort=True)}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("category").sort_index()
+    codes, own = zip(*counts.groupby("category", sort=True), strict=True)
+    names = pd.Index([log.arrangement.categories[int(code)] for code in codes], name="category")
+    return pd.DataFrame([_cadence(rows) for rows in own], index=names).sort_index()
 
 
 def replenishment_due(log: CustomerLog, *, as_of: Moment, prior_gaps: float = 2.0) -> pd.DataFrame:
     """Return when each customer is due to buy each category again that they bought.
 
     As in `crm_ml.features.IntervalStretch`, the usual gap is the geometric mean of the own gaps and of `prior_gaps`
-    gaps of the category's ``usual_gap_days``, see `replenishment`: it is the category's after one purchase and becomes the
-    customer's own.
+    gaps of the category's ``usual_gap_days``, see `replenishment`: it is the category's after one purchase and
+    becomes the customer's own.
 
     Parameters
     ----------
@@ -190,7 +191,8 @@ def _counted(log: CustomerLog, *, as_of: Moment) -> pd.DataFrame:
     counted = pd.concat(list(log.map(count, at_most=CUSTOMERS_PER_PART, interactions=False)))
     if counted.empty:
         raise SchemaError(f"Some line before `as_of` {as_of} must name a category; none does.\nChoose a later moment.")
-    return counted.groupby(["category", "days", "closed", "again"], as_index=False)["count"].sum()
+    keys = ["category", "days", "closed", "again"]
+    return counted.groupby(keys)["count"].sum().reset_index()
 
 
 def _cadence(counts: pd.DataFrame) -> dict[str, float]:
@@ -201,7 +203,9 @@ def _cadence(counts: pd.DataFrame) -> dict[str, float]:
     customers, again = int(weight[~closed].sum()), int(weight[counts["again"].to_numpy()].sum())
     levels, returning, usual = [np.nan] * len(QUARTILES), 0.0, np.nan
     if closed.any():
-        found = SurvfuncRight(counts["days"].to_numpy(), closed.astype(np.int64), freq_weights=weight.astype(np.float64))
+        found = SurvfuncRight(
+            counts["days"].to_numpy(), closed.astype(np.int64), freq_weights=weight.astype(np.float64)
+        )
         came, days = 1.0 - found.surv_prob, found.surv_times
         returning = float(came[-1])
         levels = [_reached(came, days, share) for share in QUARTILES]

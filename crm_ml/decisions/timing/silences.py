@@ -48,7 +48,7 @@ class Waits:
         rows = np.arange(len(self.hazard))
         below, above = np.where(at > 0, self.hazard[rows, at - 1], 0.0), self.hazard[rows, at]
         begin, end = np.where(at > 0, GRID[at - 1], 0.0), GRID[at]
-        return -np.expm1(-(below + (above - below) * (days - begin) / (end - begin)))
+        return np.asarray(-np.expm1(-(below + (above - below) * (days - begin) / (end - begin))))
 
     def day(self, probability: Array) -> Array:
         """Return the time by which each customer has bought with this probability; infinite if never."""
