@@ -4,9 +4,9 @@ Run from the repository's root with ``PYTHONPATH=. python tests/benchmarks/next_
 The grocery log of regular buyers is looked for in ``../shared/data`` and left out where it is absent.
 
 Each model is fitted at the moment given and judged by the purchases from there to the end of its window. "all" is the
-coverage of all intervals by Kaplan and Meier's curve, "settled" the share among those that end within the
-window (see `crm_ml.decisions.timing.coverage`), and "of" the share of intervals these are; "never" is the share of
-customers without an interval. The mean gap is a customer's own, ± 1.28 standard deviations, of those with two gaps or more.
+coverage of all intervals by Kaplan and Meier's curve, "settled" the share among those that end within the window (see
+`crm_ml.decisions.timing.coverage`), and "of" the share of intervals these are; "never" is the share of customers
+without an interval. The mean gap is a customer's own, ± 1.28 standard deviations, of those with two gaps or more.
 """
 
 from __future__ import annotations
