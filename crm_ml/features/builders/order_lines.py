@@ -61,11 +61,12 @@ def orders_with(past: Past, column: str) -> Orders:
     )
 
 
-def line_column(past: Past, column: str) -> npt.NDArray[Any]:
+def line_column(
+    past: Past, column: str, *, remedy: str = "Add it, or leave out the features that need it."
+) -> npt.NDArray[Any]:
     """Return an optional column of the lines; one that the log does not have raises SchemaError."""
     values = getattr(past.lines, column)
     if values is None:
-        remedy = "Add it, or leave out the features that need it."
         raise SchemaError(missing_column(column, sorted(past.columns), what="transactions", remedy=remedy))
     found: npt.NDArray[Any] = values
     return found

@@ -1,0 +1,1 @@
+"""When customers buy next, and what they replenish."""
