@@ -35,7 +35,8 @@ QUIET = (
 SECONDS = 30.0
 # The browser takes its messages from 3 and answers on 4. Whichever numbers the pipes have here, they get these there.
 START = (
-    "import os, sys; given, taken, *command = sys.argv[1:]; ends = os.dup(int(given)), os.dup(int(taken)); "
+    "import fcntl, os, sys; given, taken, *command = sys.argv[1:]; "
+    "ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in (given, taken)]; "
     "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execvp(command[0], command)"
 )
 
