@@ -47,7 +47,7 @@ def summary_html(title: str, facts: Mapping[str, object], table: pd.DataFrame | 
     """
     shown = list(facts.items())[:FACTS]
     lines = [
-        f'<tr><th scope="row" style="{LEFT};font-weight:normal;opacity:.8">{_text(name)}</th>'
+        f'<tr><th scope="row" style="{LEFT};font-weight:normal;opacity:.8;white-space:nowrap">{_text(name)}</th>'
         f'<td style="{LEFT}">{_text(value, FACT_CHARACTERS)}</td></tr>'
         for name, value in shown
     ]

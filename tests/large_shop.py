@@ -1,4 +1,4 @@
-"""What the report of a very large shop is given: counts in the hundred millions, many cutoffs, long and hostile names."""
+"""What the report of a very large shop is given: counts in the hundred millions, long and hostile names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def large_content() -> ReportContent:
         headlines=_headlines(),
         data_counts=_counts(),
         dropped=pd.DataFrame(
-            {"rows": [91_204_331, 12]}, index=[f"interactions: `{LONG.lower()}` must be finite", "transactions: doubled"]
+            {"rows": [91_204_331, 12]},
+            index=[f"interactions: `{LONG.lower()}` must be finite", "transactions: doubled"],
         ),
         fingerprint="9f86d081884c7d659a2feaa0c55ad015" * 2,
         backtest=_backtest(),

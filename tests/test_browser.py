@@ -17,7 +17,8 @@ AUDIT = (Path(__file__).parent / "page_audit.js").read_text(encoding="utf-8")
 SIDEWAYS = "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 DESK, PHONE = 1280, 380
 SAYS = "[...document.querySelectorAll('{}')].map(element => element.textContent.trim())"
-FLAWED = """<!doctype html><html lang="en"><title>Flawed</title><body style="margin:0">
+FLAWED = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
+<title>Flawed</title><body style="margin:0">
 <header><h1>One</h1></header><nav><a href="#nowhere">Nowhere</a></nav><main>
 <section aria-labelledby="two"><h2 id="two">Two</h2><h4>Skipped</h4>
 <p style="color:#777">Pale</p><p style="background:#0b5394; color:#1c2733">Dark</p><p style="opacity:.5">Faded</p>
@@ -27,7 +28,8 @@ FLAWED = """<!doctype html><html lang="en"><title>Flawed</title><body style="mar
 <p style="width:3em; white-space:nowrap; overflow:hidden">Cut off at the end</p>
 <div style="width:9em; white-space:nowrap; overflow-x:auto"><span>Scrolled to, but by no key of a keyboard</span></div>
 <table><tr><td>Bare</td></tr></table>
-<svg viewBox="0 0 10 10" width="100" height="100"><rect width="10" height="10"/><text y="5" font-size="2">In it</text></svg>
+<svg viewBox="0 0 10 10" width="100" height="100"><rect width="10" height="10"/>
+<text y="5" font-size="2">In it</text></svg>
 </section></main><footer>End</footer>Stray</body></html>"""
 
 
@@ -113,7 +115,7 @@ def test_the_audit_sees_every_kind_of_flaw(browser: chromium.Browser, tmp_path: 
     assert found["outside"] == []
     assert found["clipped"] == ["p “Cut off at the end”"]
     assert found["small"] == ["p “Tiny”: 9.0 px", "a “Nowhere” to touch"]
-    assert found["unreachable"] == ["a “Nowhere” leads nowhere", "div “Scrolled to, but by no key of a keyboard”"]
+    assert found["unreachable"] == ["div “Scrolled to, but by no key of a keyboard”", "a “Nowhere” leads nowhere"]
     assert len(found["unlabelled"]) == 5
     assert found["headings"] == ["h4 after h2"]
     page.resize(PHONE, 2000)

@@ -205,7 +205,8 @@ class CustomerLog:
 
     def _repr_html_(self) -> str:
         """Show in a notebook what the log holds."""
-        dropped = [f"{count:,} {table}: {rule}" for table, rules in self.dropped.items() for rule, count in rules.items()]
+        rules = ((table, rule, count) for table, rules in self.dropped.items() for rule, count in rules.items())
+        dropped = "; ".join(f"{count:,} {table}: {rule}" for table, rule, count in rules)
         facts = {
             "customers": self.n_customers,
             "transactions": self.n_transactions,
@@ -213,7 +214,7 @@ class CustomerLog:
             "period": f"{self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}",
             "returns": self.returns,
         }
-        return summary_html("CustomerLog", facts | ({"dropped": "; ".join(dropped)} if dropped else {}), self.counts())
+        return summary_html("CustomerLog", facts | ({"dropped": dropped} if dropped else {}), self.counts())
 
 
 def _before(names: tuple[str, ...], firsts: npt.NDArray[np.int64], when: Moment) -> tuple[str, ...]:

@@ -169,23 +169,23 @@ def _key_columns(names: Iterable[str]) -> int:
 
 
 def row_names(names: Iterable[object]) -> list[str]:
-    """Write the names of a plot's rows in two short lines at most, so that the bars beside them keep their room.
+    r"""Write the names of a plot's rows in two short lines at most, so that the bars beside them keep their room.
 
     Examples
     --------
     >>> row_names(["loyal", "lapsed members of the loyalty programme, second reminder by post"])
-    ['loyal', 'lapsed members of the\\nloyalty programme, …']
+    ['loyal', 'lapsed members of the\nloyalty programme, …']
     """
     return ["\n".join(textwrap.wrap(str(name), ROW_CHARACTERS, max_lines=2, placeholder=" …")) for name in names]
 
 
 def before_amount(currency: str) -> str:
-    """Give a sign or code as it stands before an amount: letters keep a space, which no line breaks at.
+    r"""Give a sign or code as it stands before an amount: letters keep a space, which no line breaks at.
 
     Examples
     --------
     >>> before_amount("$"), before_amount("EUR")
-    ('$', 'EUR\\xa0')
+    ('$', 'EUR\xa0')
     """
     return f"{currency}\N{NO-BREAK SPACE}" if currency[-1:].isalpha() else currency
 
