@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks check benchmarks bench-features bench-churn bench-budget clean
+.PHONY: help install demo test lint types notebooks pictures check benchmarks bench-features bench-churn bench-budget clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -31,6 +31,9 @@ notebooks: $(ENVIRONMENT)  ## Execute every notebook, keeping nothing
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
 	IPYTHONDIR="$$out/ipython" PYDEVD_DISABLE_FILE_VALIDATION=1 \
 	.venv/bin/jupyter-nbconvert --execute --to notebook --output-dir "$$out" notebooks/*.ipynb
+
+pictures: $(ENVIRONMENT)  ## Regenerate the README's pictures from the demo (takes two minutes, needs Chromium)
+	@PYTHONPATH=tests .venv/bin/python tests/pictures.py notebooks/pictures
 
 check: lint types test notebooks  ## All of the above checks
 

@@ -20,7 +20,7 @@ import crm_ml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "crm_ml"
 ORDER = [
-    "errors", "compiled", "events", "features", "evaluation", "clv", "churn",
+    "errors", "compiled", "notebook_summary", "events", "features", "evaluation", "clv", "churn",
     "decisions", "plots", "report", "registry", "scoring", "cli",
 ]  # fmt: skip
 HOME = {"matplotlib": "plots/", "mlflow": "registry/", "pyspark": "events/spark"}

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import os
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -315,29 +311,3 @@ def test_a_column_is_written_by_its_kind(values, kind, written):
 
 def test_money_without_a_currency_is_a_bare_number():
     assert write_money(12.5, currency="") == "12.50"
-
-
-def test_the_page_fits_a_phone(text, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("chromium is not installed")
-    script = (
-        "onload = () => { const inside = document.querySelector('iframe').contentDocument;"
-        "const drawn = [...inside.querySelectorAll('svg')].filter(s => s.clientWidth > 300);"
-        "const root = inside.documentElement;"
-        "document.title = [root.scrollWidth - root.clientWidth, drawn.length].join() }"
-    )
-    frame = f'<iframe width="380" height="800" style="border:0" srcdoc="{html.escape(text)}"></iframe>'
-    wrapper = tmp_path / "wrapper.html"
-    wrapper.write_text(f"<!doctype html><meta charset=utf-8><script>{script}</script>{frame}", "utf-8")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    quiet += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    done = subprocess.run(
-        [browser, "--headless", *sandbox, *quiet, "--dump-dom", wrapper.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert "<title>0,8</title>" in done.stdout

@@ -27,6 +27,7 @@ from crm_ml.features.feature import Feature
 from crm_ml.features.feature_set import DEFAULT_FEATURES, Features, FeatureSet
 from crm_ml.features.panels.panel import build_features
 from crm_ml.features.trees import feature_matrix, trees_bytes, trees_from_bytes
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["ChurnModel"]
 
@@ -307,3 +308,22 @@ class ChurnModel:
     def synthetic_example(self) -> pd.DataFrame:
         """Return two made-up rows of input."""
         return pd.DataFrame({column: [1.0, 30.0] for column in self.input_columns})
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook how the model is set up and, once fitted, what it was trained on."""
+        settings = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        if not hasattr(self, "windows_"):
+            return summary_html("ChurnModel, not fitted", settings)
+        training, process = self.training_, "MBG/NBD" if self._process is not None else "none"
+        first, *_, last = (f"{pd.Timestamp(cutoff):%Y-%m-%d}" for cutoff in 2 * training["cutoffs"])
+        facts = {
+            "horizon, days": self.horizon_days,
+            "trained on": f"{training['rows']:,} rows at {len(training['cutoffs'])} cutoffs, {first} to {last}",
+            "nothing seen from": pd.Timestamp(training["labels_end"]),
+            "churned": f"{training['churned']:.1%}",
+            "features": f"{len(self.input_columns)}: {', '.join(self.input_columns)}",
+            "purchase process": process,
+        }
+        shown = ["begin_days", "end_days", "rows", "churned", "rounds", "held_out_rows", "calibration"]
+        windows = pd.DataFrame(training["windows"], columns=shown).set_index("begin_days")
+        return summary_html("ChurnModel", facts, windows)

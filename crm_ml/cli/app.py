@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,9 @@ from crm_ml.cli.tables import print_job
 from crm_ml.decisions import Offer, allocate_budget
 from crm_ml.errors import CrmError
 from crm_ml.events import CustomerLog, load_sample
+
+if TYPE_CHECKING:
+    from crm_ml.scoring import MainJob
 
 app = typer.Typer(
     help="Which customers are about to leave, what each one is worth, where the next retention dollar goes.",
@@ -49,27 +52,32 @@ Budget = Annotated[float, typer.Option(help="Money for the offers.")]
 @app.command()
 def demo(directory: Directory = Path("models")) -> None:
     """Run the main job on the sample: a year of baskets at a grocer."""
-    from crm_ml.scoring import run_main_job
-
     log = load_sample()
     console.print(f"{log}\nMargin 25 %, discount 10 % a year, and the offers' costs and save rates are assumed.")
     with _progress() as step:
-        job = run_main_job(
-            log,
-            as_of="2018-01-01",
-            offers=[
-                Offer("coupon", cost=1.00, save_rate=0.04),
-                Offer("call", cost=6.00, save_rate=0.12),
-            ],
-            budget=500,
-            annual_discount_rate=0.10,
-            margin=0.25,
-            directory=directory,
-            title="The Complete Journey",
-            currency="$",
-            on_step=step,
-        )
+        job = demo_job(log, directory=directory, on_step=step)
     print_job(console, job)
+
+
+def demo_job(log: CustomerLog, *, directory: Path, on_step: Callable[[str], None]) -> MainJob:
+    """Run the main job with the demo's assumptions."""
+    from crm_ml.scoring import run_main_job
+
+    return run_main_job(
+        log,
+        as_of="2018-01-01",
+        offers=[
+            Offer("coupon", cost=1.00, save_rate=0.04),
+            Offer("call", cost=6.00, save_rate=0.12),
+        ],
+        budget=500,
+        annual_discount_rate=0.10,
+        margin=0.25,
+        directory=directory,
+        title="The Complete Journey",
+        currency="$",
+        on_step=on_step,
+    )
 
 
 @app.command()

@@ -23,6 +23,7 @@ from crm_ml.clv.uncertainty.interval import common_futures, parameter_draws, val
 from crm_ml.errors import CrmError, ModelError, out_of_range
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["CLVModel"]
 
@@ -285,6 +286,25 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
     def synthetic_example(self) -> pd.DataFrame:
         """Return two made-up rows of input."""
         return pd.DataFrame([[0.0, 0.0, 30.0, 0.0], [3.0, 20.0, 30.0, 25.0]], columns=list(self.input_columns))
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook how the model is set up and, once fitted, which process it is and why."""
+        if not hasattr(self, "process_"):
+            return summary_html("CLVModel, not fitted", self.get_params(deep=False))
+        as_of = self.fitted_as_of_
+        facts = {
+            "purchase process": type(self.process_).__name__,
+            "spend": type(self.spend_).__name__,
+            "nothing seen from": "fitted to a frame" if as_of is None else as_of,
+            "time unit": self.time_unit,
+            **{f"note {number}": note for number, note in enumerate(self.diagnostics_["notes"], 1)},
+        }
+        parameters = pd.DataFrame({"value": self.params_}).rename_axis("parameter")
+        return summary_html("CLVModel", facts, parameters)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Show the same where scikit-learn's diagram would be."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _compose(
         self,

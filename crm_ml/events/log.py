@@ -19,6 +19,7 @@ from crm_ml.events.fingerprint import digest
 from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.scatter import CELL_BITS
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["CustomerLog", "monthly_cutoffs"]
 
@@ -201,6 +202,19 @@ class CustomerLog:
             f"CustomerLog({self.n_transactions:,} transactions and {self.n_interactions:,} interactions of "
             f"{self.n_customers:,} customers, {self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}{left_out})"
         )
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the log holds."""
+        rules = ((table, rule, count) for table, rules in self.dropped.items() for rule, count in rules.items())
+        dropped = "; ".join(f"{count:,} {table}: {rule}" for table, rule, count in rules)
+        facts = {
+            "customers": self.n_customers,
+            "transactions": self.n_transactions,
+            "interactions": self.n_interactions,
+            "period": f"{self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}",
+            "returns": self.returns,
+        }
+        return summary_html("CustomerLog", facts | ({"dropped": dropped} if dropped else {}), self.counts())
 
 
 def _before(names: tuple[str, ...], firsts: npt.NDArray[np.int64], when: Moment) -> tuple[str, ...]:

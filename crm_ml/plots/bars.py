@@ -48,7 +48,7 @@ def paired_bars(
     ax.set_yticks(at, rows)
     ax.invert_yaxis()
     ax.margins(x=0.2)
-    key(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    key(ax, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     ax.axvline(0, color=INK, linewidth=0.8)
     dress(ax, grid=None)
     ax.tick_params(axis="y", length=0)

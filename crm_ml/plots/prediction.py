@@ -30,6 +30,7 @@ from crm_ml.plots.style import (
     new_panels,
     number_axis,
     require_columns,
+    row_names,
 )
 
 __all__ = ["BacktestDisplay", "CalibrationDisplay", "predict_panel"]
@@ -195,27 +196,29 @@ class BacktestDisplay(Display):
         self.metric = metric
 
     def plot(self, ax: Axes | None = None) -> Self:
-        """Draw a row per predictor with a dot per cutoff, the latest filled."""
+        """Draw a row per predictor with a dot per cutoff, the latest filled; more than seven share a mark."""
         names = list(dict.fromkeys(self.data["predictor"]))
         ax = new_axes(height_inches=1.1 + 0.4 * len(names)) if ax is None else ax
         cutoffs = sorted(self.data["cutoff"].unique())
         for row, name in enumerate(names):
             values = self.data.loc[self.data["predictor"] == name, self.metric]
             ax.hlines(row, values.min(), values.max(), color=RULE, linewidth=3, zorder=1)
-        for i, cutoff in enumerate(cutoffs):
-            rows = self.data[self.data["cutoff"] == cutoff]
-            latest = i == len(cutoffs) - 1
+        few = len(cutoffs) <= len(MARKS)
+        groups = [[cutoff] for cutoff in cutoffs] if few else [cutoffs[:-1], cutoffs[-1:]]
+        for i, group in enumerate(groups):
+            rows = self.data[self.data["cutoff"].isin(group)]
+            latest = i == len(groups) - 1
             ax.plot(
                 rows[self.metric].to_numpy(),
                 [names.index(name) for name in rows["predictor"]],
                 linestyle="none",
-                marker=MARKS[(len(cutoffs) - 1 - i) % len(MARKS)].marker,
+                marker=MARKS[len(groups) - 1 - i].marker,
                 markersize=6,
                 markerfacecolor=PRIMARY if latest else "white",
                 markeredgecolor=PRIMARY if latest else INK,
-                label=f"{pd.Timestamp(cutoff):%Y-%m-%d}",
+                label=" to ".join(f"{pd.Timestamp(end):%Y-%m-%d}" for end in dict.fromkeys((group[0], group[-1]))),
             )
-        ax.set_yticks(range(len(names)), [str(name) for name in names])
+        ax.set_yticks(range(len(names)), row_names(names))
         ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=self.metric.replace("_", " "))
         ax.margins(x=0.08)
         ax.xaxis.set_major_locator(MaxNLocator(6))

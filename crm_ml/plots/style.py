@@ -34,6 +34,7 @@ WIDTH_INCHES = 4.8
 HEIGHT_INCHES = 3.3
 LINE_INCHES = 0.17
 KEY_CHARACTERS = 44
+ROW_CHARACTERS = 22
 
 SCALES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -167,6 +168,28 @@ def _key_columns(names: Iterable[str]) -> int:
     return next((columns for columns in (3, 2) if longest <= KEY_CHARACTERS // columns - 3), 1)
 
 
+def row_names(names: Iterable[object]) -> list[str]:
+    r"""Write the names of a plot's rows in two short lines at most, so that the bars beside them keep their room.
+
+    Examples
+    --------
+    >>> row_names(["loyal", "lapsed members of the loyalty programme, second reminder by post"])
+    ['loyal', 'lapsed members of the\nloyalty programme, …']
+    """
+    return ["\n".join(textwrap.wrap(str(name), ROW_CHARACTERS, max_lines=2, placeholder=" …")) for name in names]
+
+
+def before_amount(currency: str) -> str:
+    r"""Give a sign or code as it stands before an amount: letters keep a space, which no line breaks at.
+
+    Examples
+    --------
+    >>> before_amount("$"), before_amount("EUR")
+    ('$', 'EUR\xa0')
+    """
+    return f"{currency}\N{NO-BREAK SPACE}" if currency[-1:].isalpha() else currency
+
+
 def short_number(value: float, *, prefix: str = "") -> str:
     """Write a number to three significant digits, as on an axis or at the end of a bar.
 
@@ -176,6 +199,7 @@ def short_number(value: float, *, prefix: str = "") -> str:
     ('$12.5k', '−€40', '1M')
     """
     rounded = float(f"{abs(value):.3g}")
+    prefix = before_amount(prefix)
     scale, suffix = next((pair for pair in SCALES if rounded >= pair[0]), (1, ""))
     return f"{'−' if value < 0 else ''}{prefix}{rounded / scale:.3g}{suffix}"
 

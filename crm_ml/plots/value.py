@@ -21,6 +21,7 @@ from crm_ml.plots.style import (
     key,
     new_axes,
     require_columns,
+    row_names,
 )
 
 __all__ = ["ConcentrationDisplay", "SegmentsDisplay"]
@@ -61,7 +62,7 @@ class SegmentsDisplay(Display):
         shares = shares / shares.sum()
         paired_bars(
             ax,
-            [str(name) for name in shares.index],
+            row_names(shares.index),
             upper=(f"share of {self.value}", shares[self.value].to_numpy()),
             lower=("share of customers", shares["customers"].to_numpy()),
             write="{:.0%}".format,

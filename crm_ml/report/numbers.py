@@ -9,6 +9,8 @@ from typing import Literal
 
 import pandas as pd
 
+from crm_ml.plots.style import before_amount
+
 __all__ = ["Kind", "kind_of", "write_column", "write_money"]
 
 Kind = Literal["count", "date", "money", "number", "share", "text"]
@@ -26,8 +28,7 @@ def write_money(amount: float, *, currency: str, decimals: int | None = None) ->
     """
     if decimals is None:
         decimals = 0 if abs(amount) >= 1000 else 2
-    space = "\N{NO-BREAK SPACE}" if currency[-1:].isalpha() else ""
-    return _signed(amount, f"{currency}{space}{abs(amount):,.{decimals}f}")
+    return _signed(amount, f"{before_amount(currency)}{abs(amount):,.{decimals}f}")
 
 
 def write_column(values: Iterable[object], kind: Kind, *, currency: str) -> list[str]:

@@ -28,6 +28,7 @@ from crm_ml.decisions.budget.uncertainty import SOURCES, doubt_by_source, togeth
 from crm_ml.decisions.columns import check_key
 from crm_ml.decisions.draws import salted_draws
 from crm_ml.errors import CrmError, SchemaError, out_of_range
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["BudgetPlan", "allocate_budget"]
 
@@ -212,6 +213,20 @@ class BudgetPlan:
             f"BudgetPlan(customers={len(self.contacts):,}, spend={self.spend:,.2f}, "
             f"budget={self.budget:,.2f}, expected_gain={self.expected_gain:,.2f}, gap={self.gap:.3%})"
         )
+
+    def _repr_html_(self) -> str:
+        """Show the plan in a notebook: its money, its proof, and what each offer comes to."""
+        by_offer = self.by_offer()
+        customers = int(by_offer["customers"].sum())
+        facts = {
+            "customers with an offer": f"{customers:,} of {self._options.n_customers:,}",
+            "held out": len(self.assignments) - customers,
+            "spend": f"{self.spend:,.2f} of {self.budget:,.2f}",
+            "expected gain": f"{self.expected_gain:,.2f}; {self._interval_in_words()}",
+            "no plan gains more than": f"{self.upper_bound:,.2f}, a gap of {self.gap:.3%}",
+            "a further unit of budget brings": self.shadow_price,
+        }
+        return summary_html("BudgetPlan", facts, by_offer)
 
 
 def allocate_budget(

@@ -19,12 +19,14 @@ from crm_ml.plots.style import (
     PRIMARY,
     SECONDARY,
     SMALL_TEXT_SIZE,
+    before_amount,
     dress,
     figure_of,
     key,
     new_axes,
     number_axis,
     require_columns,
+    row_names,
     short_number,
 )
 
@@ -70,7 +72,9 @@ class OffersDisplay(Display):
         ax = new_axes(height_inches=0.6 + 0.62 * len(self.data)) if ax is None else ax
         names = [
             f"{name}\n{short_number(customers)} customers, {basis}"
-            for name, customers, basis in self.data[["customers", "value_basis"]].itertuples()
+            for name, customers, basis in zip(
+                row_names(self.data.index), self.data["customers"], self.data["value_basis"], strict=True
+            )
         ]
         paired_bars(
             ax,
@@ -208,7 +212,7 @@ class FrontierDisplay(Display):
         if "shadow_price" in self.data:
             price = float(self.data["shadow_price"].to_numpy()[np.abs(budgets - self.budget).argmin()])
             further = 0.12 * float(budgets.max(initial=0.0))
-            label = f"the next {self.currency}1 brings {short_number(price, prefix=self.currency)}"
+            label = f"the next {before_amount(self.currency)}1 brings {short_number(price, prefix=self.currency)}"
             ends = ([self.budget, self.budget + further], [gain, gain + price * further])
             ax.plot(*ends, color=SECONDARY, linewidth=2, label=label)
         ax.margins(y=0.12)
@@ -260,7 +264,7 @@ class PlanDisplay(Display):
         ax = new_axes(height_inches=0.6 + 0.5 * len(self.data)) if ax is None else ax
         paired_bars(
             ax,
-            [str(rule) for rule in self.data.index],
+            row_names(self.data.index),
             upper=("expected gain", self.data["expected_gain"].to_numpy()),
             lower=("spend", self.data["spend"].to_numpy()),
             write=lambda amount: short_number(amount, prefix=self.currency),
