@@ -21,11 +21,7 @@ from crm_ml.features.history import History
 from crm_ml.features.past import purchase_days
 from crm_ml.features.ragged import Float, Int
 
-<<<<<<< HEAD
-__all__ = ["IntervalStretch", "population_gap_days", "usual_gap"]
-=======
-__all__ = ["LONGEST_GAP_DAYS", "IntervalStretch", "median_of_counts", "population_gap_days"]
->>>>>>> health
+__all__ = ["LONGEST_GAP_DAYS", "IntervalStretch", "median_of_counts", "population_gap_days", "usual_gap"]
 
 LONGEST_GAP_DAYS = 3650
 """Longer gaps count as this one."""
