@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_ml import CustomerLog
-from crm_ml.decisions.membership import TIERS, WEIGHTS, MembershipScore, membership_features
+from crm_ml.decisions.segments.score import TIERS, WEIGHTS, MembershipScore, membership_features
 from crm_ml.errors import ModelError, NotFittedError, SchemaError
 from crm_ml.plots.customers import ScoreDisplay
 

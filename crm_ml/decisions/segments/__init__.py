@@ -1,13 +1,15 @@
-"""Segments: who is in which, by RFM scores or a policy of rules, and how customers move among them."""
+"""Segments: who is in which, by RFM scores, a policy of rules or a membership score, and who moves where."""
 
 from crm_ml.decisions.segments.history import SegmentHistory, segment_history
 from crm_ml.decisions.segments.migration import change_rates, flows, head_counts, migration, migration_shares
 from crm_ml.decisions.segments.policy import SegmentPolicy
 from crm_ml.decisions.segments.rfm import SEGMENT_TABLE, RFMSegments, SegmentRule, TiedScoresWarning
+from crm_ml.decisions.segments.score import MembershipScore
 from crm_ml.decisions.segments.segment import Segment
 
 __all__ = [
     "SEGMENT_TABLE",
+    "MembershipScore",
     "RFMSegments",
     "Segment",
     "SegmentHistory",

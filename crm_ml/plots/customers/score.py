@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from crm_ml.decisions.membership import MembershipScore
+from crm_ml.decisions.segments.score import MembershipScore
 from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
     INK,
