@@ -11,19 +11,28 @@ if TYPE_CHECKING:
     from crm_ml.decisions import (
         BudgetConstraints,
         BudgetPlan,
+        Lifecycle,
+        MembershipScore,
+        NextPurchaseModel,
         Offer,
         RFMSegments,
+        Segment,
+        SegmentPolicy,
         UpliftModel,
         allocate_budget,
+        cohort_retention,
         design_experiment,
         experiment_outcomes,
+        health,
+        lifecycle_stages,
         policy_value,
         read_experiment,
+        segment_history,
     )
     from crm_ml.evaluation import backtest
     from crm_ml.events import CustomerLog, SimulatedShop, load_sample, monthly_cutoffs, simulate
     from crm_ml.features import build_features, build_panel
-    from crm_ml.scoring import predict_churn, predict_clv, run_main_job
+    from crm_ml.scoring import customer_base, predict_churn, predict_clv, run_main_job
 
 __all__ = [
     "BudgetConstraints",
@@ -31,16 +40,25 @@ __all__ = [
     "CLVModel",
     "ChurnModel",
     "CustomerLog",
+    "Lifecycle",
+    "MembershipScore",
+    "NextPurchaseModel",
     "Offer",
     "RFMSegments",
+    "Segment",
+    "SegmentPolicy",
     "SimulatedShop",
     "UpliftModel",
     "allocate_budget",
     "backtest",
     "build_features",
     "build_panel",
+    "cohort_retention",
+    "customer_base",
     "design_experiment",
     "experiment_outcomes",
+    "health",
+    "lifecycle_stages",
     "load_sample",
     "monthly_cutoffs",
     "policy_value",
@@ -48,6 +66,7 @@ __all__ = [
     "predict_clv",
     "read_experiment",
     "run_main_job",
+    "segment_history",
     "simulate",
 ]
 

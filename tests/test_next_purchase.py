@@ -46,7 +46,6 @@ def shop():
     return crm_ml.simulate(1_200, days=700, seed=3, n_campaigns=0, regularity=3.0, return_share=0.05)
 
 
-
 def by_quadrature(own: OwnGaps, gaps: list[float], silence: float) -> tuple[float, float]:
     """Integrate over mu, 1 / v and p on a grid; give the survival of a silence and the whole log likelihood."""
     precision = gamma(own.shape, scale=1.0 / own.rate)
@@ -178,7 +177,8 @@ def test_overdue_is_a_silence_beyond_what_was_expected_at_the_last_purchase(samp
             assert found[row] == 0.0
             continue
         by_now, ever = (
-            1 - model.process_.probability_no_purchase(then.iloc[[row]], d).item() for d in (silence, silence + EVER_DAYS)
+            1 - model.process_.probability_no_purchase(then.iloc[[row]], d).item()
+            for d in (silence, silence + EVER_DAYS)
         )
         assert found[row] == pytest.approx(by_now / ever, rel=1e-6)
 
@@ -342,7 +342,9 @@ def test_displays_draw_what_they_are_given(sample, model):
     expected = model.predict(sample, as_of=AS_OF).iloc[:4]
     expected.loc[expected.index[1], DATES] = pd.NaT
     expected.loc[expected.index[2], DATES[2]] = pd.NaT
-    bought = pd.DataFrame({"customer_id": [expected.index[0]] * 3, "timestamp": ["2017-06-01", "2017-06-20", "2017-07-05"]})
+    bought = pd.DataFrame(
+        {"customer_id": [expected.index[0]] * 3, "timestamp": ["2017-06-01", "2017-06-20", "2017-07-05"]}
+    )
     drawn = NextPurchaseDisplay(expected, bought, as_of=AS_OF).plot()
     ticks = [line for line in drawn.ax_.lines if line.get_marker() == "|" and len(line.get_xdata())]
     assert [len(line.get_xdata()) for line in ticks] == [2]

@@ -171,6 +171,7 @@ def report(
     clv: Model = "models:/clv@champion",
     title: Annotated[str, typer.Option(help="Name of the shop.")] = "Customer review",
     currency: Annotated[str, typer.Option(help="Sign or code before amounts.")] = "",
+    segments: Annotated[Path | None, typer.Option(help="TOML file of the segment policy.")] = None,
     horizon_days: Horizon = 30,
     value_horizon_days: ValueHorizon = 365,
     directory: Directory = Path("models"),
@@ -179,29 +180,35 @@ def report(
     on_invalid: OnInvalid = "raise",
 ) -> None:
     """Backtest the log, score it with the given models, plan the budget and write the HTML report."""
+    from crm_ml.decisions import SegmentPolicy
     from crm_ml.registry import default_store
-    from crm_ml.scoring import assess, predict_churn, predict_clv, write_review
+    from crm_ml.scoring import assess, churn_model, clv_model, customer_base, score_customers, write_review
 
+    policy = None if segments is None else SegmentPolicy.from_toml(segments.read_text(encoding="utf-8"))
     store = default_store(directory)
     with _progress() as step:
         log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
         assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
         step("score every customer")
-        values = predict_clv(
+        scorer = churn_model(log, churn, as_of, store)
+        scores = score_customers(
             log,
-            clv,
+            scorer,
+            clv_model(log, clv, as_of, store),
             as_of=as_of,
             horizon_days=value_horizon_days,
             annual_discount_rate=annual_discount_rate,
             margin=margin,
-            store=store,
         )
-        scores = predict_churn(log, churn, as_of=as_of, store=store).join(values)
+        step("look at segments and health")
+        base = customer_base(log, as_of=as_of, policy=policy)
         step("allocate the budget and write the report")
         path = write_review(
             out,
             log=log,
             assessment=assessment,
+            base=base,
+            churn=scorer,
             scores=scores,
             plan=allocate_budget(scores, [_offer(text) for text in offer], budget),
             title=title,

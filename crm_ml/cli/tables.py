@@ -25,8 +25,11 @@ def print_job(console: Console, job: MainJob) -> None:
         highlight=False,
     )
     print_trained(console, job.trained)
-    for name, path in (("scores", job.scores_path), ("plan", job.plan_path), ("report", job.report_path)):
-        console.print(f"{name:<8}{path}", highlight=False, soft_wrap=True)
+    for change in job.base.changes()["words"]:
+        console.print(f"changed {change}", highlight=False, soft_wrap=True)
+    paths = {"scores": job.scores_path, "plan": job.plan_path, "segments": job.policy_path, "report": job.report_path}
+    for name, path in paths.items():
+        console.print(f"{name:<9}{path}", highlight=False, soft_wrap=True)
 
 
 def print_assessment(console: Console, assessment: Assessment) -> None:

@@ -1,4 +1,4 @@
-"""Decisions: who gets which offer within a budget, whether it worked, and who is in which segment."""
+"""Decisions: who is in which segment, who gets which offer within a budget, and whether it worked."""
 
 from crm_ml.decisions.budget import BudgetConstraints, BudgetPlan, Offer, allocate_budget
 from crm_ml.decisions.experiments import (
@@ -13,7 +13,23 @@ from crm_ml.decisions.experiments import (
     sample_ratio,
     sample_size,
 )
-from crm_ml.decisions.segments import RFMSegments
+from crm_ml.decisions.health import cohort_retention, health, largest_changes
+from crm_ml.decisions.lifecycle import LIFECYCLE_STAGES, Lifecycle, lifecycle_history, lifecycle_stages
+from crm_ml.decisions.segments import (
+    MembershipScore,
+    RFMSegments,
+    Segment,
+    SegmentHistory,
+    SegmentPolicy,
+    TiedScoresWarning,
+    change_rates,
+    flows,
+    head_counts,
+    migration,
+    migration_shares,
+    segment_history,
+)
+from crm_ml.decisions.timing import NextPurchaseModel, interval_coverage, replenishment, replenishment_due
 from crm_ml.decisions.uplift import (
     PolicyValue,
     UpliftModel,
@@ -27,28 +43,50 @@ from crm_ml.decisions.uplift import (
 )
 
 __all__ = [
+    "LIFECYCLE_STAGES",
     "Baseline",
     "BudgetConstraints",
     "BudgetPlan",
     "ExperimentDesign",
     "ExperimentReading",
+    "Lifecycle",
+    "MembershipScore",
+    "NextPurchaseModel",
     "Offer",
     "PolicyValue",
     "RFMSegments",
+    "Segment",
+    "SegmentHistory",
+    "SegmentPolicy",
+    "TiedScoresWarning",
     "UpliftModel",
     "allocate_budget",
     "auuc",
+    "change_rates",
+    "cohort_retention",
     "cross_fitted_uplift",
     "design_experiment",
     "effect_groups",
     "experiment_outcomes",
     "experiment_power",
+    "flows",
+    "head_counts",
+    "health",
+    "interval_coverage",
+    "largest_changes",
+    "lifecycle_history",
+    "lifecycle_stages",
+    "migration",
+    "migration_shares",
     "minimum_detectable_effect",
     "plan_within_folds",
     "policy_value",
     "qini",
     "qini_curve",
     "read_experiment",
+    "replenishment",
+    "replenishment_due",
     "sample_ratio",
     "sample_size",
+    "segment_history",
 ]

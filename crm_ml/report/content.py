@@ -96,6 +96,8 @@ class ReportContent:
         Sign or code written before amounts: ``"$"``, ``"R$"``, ``"EUR"``; empty for none.
     headlines : sequence of Headline
         The overview's numbers, the most important first.
+    changes : sequence of str
+        The numbers that changed most, a sentence each, the most unusual first.
     data_counts : DataFrame, optional
         Indexed by what was counted (``"transactions"``, ``"returns"``, ``"interactions: view"``); `rows`
         (count), `first` and `last` (date).
@@ -118,11 +120,21 @@ class ReportContent:
         Indexed by model (ours and the peer), a column per error measure.
     segments : DataFrame, optional
         Indexed by segment, `customers` (count) and `spend` or `clv` (money, total of the segment).
+    flows : DataFrame, optional
+        `start`, `end`, `from`, `to`, `customers`; see `crm_ml.plots.FlowsDisplay`.
+    migration : DataFrame, optional
+        Customers from each segment to each in the last month; see `crm_ml.plots.MigrationDisplay`.
+    lifecycle : DataFrame, optional
+        Customers by moment and stage; see `crm_ml.plots.LifecycleDisplay`.
+    health : DataFrame, optional
+        `month`, `segment`, `metric`, `value`, `change`, `change_share`; see `crm_ml.plots.HealthDisplay`.
+    cohorts : DataFrame, optional
+        `cohort`, `age`, `customers`, `share`; see `crm_ml.plots.CohortDisplay`.
     concentration : DataFrame, optional
         `customer_share`, `value_share`; see `crm_ml.plots.ConcentrationDisplay`.
     contacts : DataFrame, optional
         The first rows of the plan, indexed by `customer_id`: `offer` (name), `cost` (money),
-        `churn_probability`, `clv` (money), `expected_gain` (money).
+        `churn_probability`, `clv` (money), `expected_gain` (money), `contact_on` (date), `reason` (text).
     plan : PlanSummary, optional
         The plan in numbers.
     comparison : DataFrame, optional
@@ -146,6 +158,7 @@ class ReportContent:
     period: str
     currency: str
     headlines: Sequence[Headline] = ()
+    changes: Sequence[str] = ()
     data_counts: pd.DataFrame | None = None
     dropped: pd.DataFrame | None = None
     fingerprint: str | None = None
@@ -156,6 +169,11 @@ class ReportContent:
     train_end: pd.Timestamp | None = None
     clv_holdout: pd.DataFrame | None = None
     segments: pd.DataFrame | None = None
+    flows: pd.DataFrame | None = None
+    migration: pd.DataFrame | None = None
+    lifecycle: pd.DataFrame | None = None
+    health: pd.DataFrame | None = None
+    cohorts: pd.DataFrame | None = None
     concentration: pd.DataFrame | None = None
     contacts: pd.DataFrame | None = None
     plan: PlanSummary | None = None

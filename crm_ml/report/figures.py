@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from crm_ml import plots
+from crm_ml.decisions.segments.migration import ARRIVED
 from crm_ml.report.glossary import column_label
 from crm_ml.report.numbers import write_money
 
@@ -16,9 +18,14 @@ __all__ = [
     "Figure",
     "backtest_figure",
     "calibration_figure",
+    "cohorts_figure",
     "concentration_figure",
+    "flows_figure",
     "frontier_figure",
     "gains_figure",
+    "health_figure",
+    "lifecycle_figure",
+    "migration_figure",
     "plan_figure",
     "segments_figure",
     "tracking_figure",
@@ -106,6 +113,78 @@ def segments_figure(segments: pd.DataFrame) -> Figure:
         f"Share of {value} and of customers by segment",
         "Where the dark bar is the longer, a segment is worth more than its size.",
         f"Share of {value}: {told}.",
+    )
+
+
+def flows_figure(flows: pd.DataFrame) -> Figure:
+    """Draw how customers moved among segments."""
+    display = plots.FlowsDisplay(flows)
+    last = flows[flows["end"] == flows["end"].max()]
+    known = last[last["from"] != ARRIVED]
+    moved = known.loc[known["from"] != known["to"], "customers"].sum()
+    arrived = last["customers"].sum() - known["customers"].sum()
+    return _figure(
+        display,
+        "flows",
+        "How customers moved among segments",
+        "Each column of bars is one date. Bands show who changed: upwards, downwards, or newly arrived.",
+        f"In the last step {moved:,} of {known['customers'].sum():,} customers changed segment and {arrived:,} arrived.",
+    )
+
+
+def migration_figure(counts: pd.DataFrame) -> Figure:
+    """Draw where the customers of each segment were a month later."""
+    display = plots.MigrationDisplay(counts)
+    known = counts.loc[counts.index != ARRIVED]
+    stayed = {str(name): known.loc[name, name] / known.loc[name].sum() for name in known.index if known.loc[name].sum()}
+    told = ", ".join(f"{name} {share:.0%}" for name, share in stayed.items())
+    return _figure(
+        display,
+        "migration",
+        "Where the customers of each segment were a month later",
+        "Each row sums to 100%. On the diagonal are those who stayed; the last row are customers who were not yet known.",
+        f"Share of each segment that stayed: {told}.",
+    )
+
+
+def lifecycle_figure(counts: pd.DataFrame) -> Figure:
+    """Draw the customers by stage of life."""
+    display = plots.LifecycleDisplay(counts)
+    told = ", ".join(f"{stage} {customers:,}" for stage, customers in counts.iloc[-1].items())
+    return _figure(
+        display,
+        "lifecycle",
+        "Customers by stage of life",
+        "New, growing and mature go by the time since the first purchase; whoever has been silent for long is "
+        "declining, dormant or churned instead. Prospects have not bought yet.",
+        f"At the last date: {told}.",
+    )
+
+
+def health_figure(health: pd.DataFrame, *, currency: str, changes: Sequence[str]) -> Figure:
+    """Draw the main metrics over the months; `changes` say in words what changed most."""
+    display = plots.HealthDisplay(health, currency=currency)
+    return _figure(
+        display,
+        "health",
+        "The main numbers, month by month",
+        "Beside each name stands the last month's value and its change on the month before.",
+        f"Changed most: {'; '.join(changes)}.",
+    )
+
+
+def cohorts_figure(cohorts: pd.DataFrame) -> Figure:
+    """Draw retention by cohort."""
+    display = plots.CohortDisplay(cohorts)
+    first = cohorts[cohorts["age"] == 1]
+    mean = first["share"].mul(first["customers"]).sum() / first["customers"].sum()
+    return _figure(
+        display,
+        "cohorts",
+        "Who buys again, by month of the first purchase",
+        "A row is the customers who first bought in that month; read it from left to right. Compare rows in the "
+        "same column. The log's first cohort also holds whoever was a customer before.",
+        f"{mean:.0%} of customers bought in the month after that of their first purchase.",
     )
 
 

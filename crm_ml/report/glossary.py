@@ -19,9 +19,13 @@ class Metric(NamedTuple):
 
 
 COLUMNS: dict[str, tuple[str, Kind]] = {
+    "active": ("Active", "count"),
+    "average_order_value": ("Average order", "money"),
+    "buyers": ("Buyers", "count"),
     "churn_probability": ("Churn probability", "share"),
     "churn_rate": ("Churn rate", "share"),
     "clv": ("Expected value", "money"),
+    "contact_on": ("Contact on", "date"),
     "cost": ("Cost", "money"),
     "customers": ("Customers", "count"),
     "customers_contacted": ("Contacted", "count"),
@@ -29,8 +33,13 @@ COLUMNS: dict[str, tuple[str, Kind]] = {
     "first": ("First", "date"),
     "last": ("Last", "date"),
     "offer": ("Offer", "text"),
+    "reason": ("Why", "text"),
+    "repurchase_rate": ("Repurchase rate", "share"),
+    "revenue": ("Revenue", "money"),
     "rows": ("Rows", "count"),
     "share_of_plan": ("Share of plan's gain", "share"),
+    "silence_days": ("Days since purchase", "count"),
+    "sleepers_woken": ("Sleepers woken", "share"),
     "spend": ("Spend", "money"),
     "value_at_stake": ("Value at stake", "money"),
     "value_share": ("Share of value", "share"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from crm_ml.decisions.health.groups import ALL
 from crm_ml.report import figures
 from crm_ml.report.content import Headline, Note, PlanSummary, ReportContent
 from crm_ml.report.figures import Figure
@@ -24,6 +25,15 @@ VALUE_BASIS = {
     "customers who would have stayed anyway.",
     "experiment": "measured against a randomised control group.",
 }
+
+SHOWN_METRICS = (
+    "active",
+    "buyers",
+    "repurchase_rate",
+    "sleepers_woken",
+    "revenue",
+    "average_order_value",
+)
 
 READING = (
     Note(
@@ -56,6 +66,7 @@ class Section:
     title: str
     lead: str
     cards: Sequence[Headline] = ()
+    changes: Sequence[str] = ()
     callout: Sequence[str] = ()
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
@@ -65,26 +76,33 @@ class Section:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to show below the title."""
-        return not (self.cards or self.figures or self.tables or self.notes)
+        return not (self.cards or self.changes or self.figures or self.tables or self.notes)
 
 
 def sections(content: ReportContent) -> list[Section]:
     """Return the sections that have something to show."""
     made = (
         _overview(content),
-        _data(content),
-        _accuracy(content),
         _segments(content),
+        _health(content),
         _concentration(content),
+        _accuracy(content),
         _contacts(content),
         _plan(content),
+        _data(content),
         _method(content),
     )
     return [section for section in made if not section.empty]
 
 
 def _overview(content: ReportContent) -> Section:
-    return Section(id="overview", title="Overview", lead=f"The shop as of {content.as_of}.", cards=content.headlines)
+    return Section(
+        id="overview",
+        title="Overview",
+        lead=f"The shop as of {content.as_of}.",
+        cards=content.headlines,
+        changes=content.changes,
+    )
 
 
 def _data(content: ReportContent) -> Section:
@@ -132,13 +150,40 @@ def _accuracy(content: ReportContent) -> Section:
 
 
 def _segments(content: ReportContent) -> Section:
-    frame = content.segments
+    frame, drawn = content.segments, []
+    if content.flows is not None:
+        drawn.append(figures.flows_figure(content.flows))
+    if content.migration is not None:
+        drawn.append(figures.migration_figure(content.migration))
+    if frame is not None:
+        drawn.append(figures.segments_figure(frame))
+    if content.lifecycle is not None:
+        drawn.append(figures.lifecycle_figure(content.lifecycle))
     return Section(
         id="segments",
-        title="Segments",
-        lead="Customers grouped by how recently, how often and for how much they buy.",
-        figures=[] if frame is None else [figures.segments_figure(frame)],
+        title="Segments and flows",
+        lead="Who is in which segment, who moved, and how far along customers are.",
+        figures=drawn,
         tables=[] if frame is None else [_table(frame, "Segments in numbers", "Segment", content)],
+    )
+
+
+def _health(content: ReportContent) -> Section:
+    drawn, tables = [], []
+    if content.health is not None:
+        drawn.append(figures.health_figure(content.health, currency=content.currency, changes=content.changes))
+        tables.append(_months_table(content.health, content))
+        by_segment = _by_segment(content.health)
+        if len(by_segment):
+            tables.append(_table(by_segment, "The last month by segment held at its start", "Segment", content))
+    if content.cohorts is not None:
+        drawn.append(figures.cohorts_figure(content.cohorts))
+    return Section(
+        id="health",
+        title="Health",
+        lead="Whether customers come back, how often, and for how much, over complete calendar months (UTC).",
+        figures=drawn,
+        tables=tables,
     )
 
 
@@ -159,8 +204,9 @@ def _contacts(content: ReportContent) -> Section:
     caption = "" if frame is None else f"The first {len(frame):,} customers of the plan"
     return Section(
         id="contacts",
-        title="Who to contact",
-        lead="The customers for whom an offer is expected to gain the most.",
+        title="Who to contact and why",
+        lead="The customers for whom an offer is expected to gain the most, what made the churn model expect them to "
+        "leave, and when their next purchase is due.",
         tables=[] if frame is None else [_table(frame, caption, "Customer", content)],
     )
 
@@ -218,6 +264,21 @@ def _shares_table(curve: pd.DataFrame, content: ReportContent) -> Table:
     held = np.interp(shares, curve["customer_share"], curve["value_share"])
     frame = pd.DataFrame({"value_share": held}, index=[f"top {share:.0%}" for share in shares])
     return _table(frame, "Read off the curve", "Customers", content)
+
+
+def _months_table(health: pd.DataFrame, content: ReportContent) -> Table:
+    """Return the last months of the main metrics, one row per month, the latest first."""
+    own = health[health["segment"] == ALL].pivot(index="month", columns="metric", values="value")
+    shown = own[[name for name in SHOWN_METRICS if name in own]].iloc[::-1]
+    shown.index = shown.index.strftime("%Y-%m")
+    return _table(shown, "Month by month", "Month", content)
+
+
+def _by_segment(health: pd.DataFrame) -> pd.DataFrame:
+    last = health[(health["month"] == health["month"].max()) & (health["segment"] != ALL)]
+    order = last["segment"].unique()
+    found = last.pivot(index="segment", columns="metric", values="value").loc[order]
+    return found[[name for name in SHOWN_METRICS if name in found]].dropna(how="all")
 
 
 def _metrics(results: pd.DataFrame) -> list[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from crm_ml.decisions import BudgetPlan, Offer, allocate_budget
+from crm_ml.decisions import BudgetPlan, Offer, SegmentPolicy, allocate_budget
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.registry import Store
 from crm_ml.scoring.assessment import Assessment, assess
-from crm_ml.scoring.predict import predict_churn, predict_clv
+from crm_ml.scoring.customer_base import CustomerBase, customer_base
+from crm_ml.scoring.predict import score_customers
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 
@@ -28,9 +29,11 @@ class MainJob:
     ----------
     assessment : backtests of churn and value.
     trained : models, tracked runs, bundles.
-    scores : churn and value of every customer, indexed by customer_id.
+    scores : churn, value and next purchase of every customer, indexed by customer_id.
     plan : the budget plan.
-    scores_path, plan_path : Parquet files of scores and assignments.
+    base : segments, stages of life and health of the customer base.
+    scores_path, plan_path : Parquet files of scores, with each customer's segment, and of assignments.
+    policy_path : the segments' policy as TOML, to be given to the next month's job.
     report_path : the HTML page.
     """
 
@@ -38,8 +41,10 @@ class MainJob:
     trained: Trained
     scores: pd.DataFrame
     plan: BudgetPlan
+    base: CustomerBase
     scores_path: Path
     plan_path: Path
+    policy_path: Path
     report_path: Path
 
 
@@ -53,6 +58,7 @@ def run_main_job(
     margin: float,
     horizon_days: int = 30,
     value_horizon_days: float = 365,
+    policy: SegmentPolicy | None = None,
     directory: str | Path = Path("models"),
     store: Store | None = None,
     title: str = "Customer review",
@@ -68,6 +74,7 @@ def run_main_job(
     offers, budget : what can be offered, and the money for it; see `crm_ml.allocate_budget`.
     annual_discount_rate, margin, value_horizon_days : of the value; see `crm_ml.predict_clv`.
     horizon_days : of churn.
+    policy : the segments; see `crm_ml.customer_base`.
     directory : where bundles, scores, plan and report go, and the default MLflow store.
     store : the MLflow store, by default `crm_ml.registry.default_store(directory)`.
     title, currency : of the report.
@@ -92,29 +99,36 @@ def run_main_job(
         on_step=on_step,
     )
     on_step("score every customer")
-    values = predict_clv(
+    scores = score_customers(
         log,
+        trained.churn,
         trained.clv,
         as_of=as_of,
         horizon_days=value_horizon_days,
         annual_discount_rate=annual_discount_rate,
         margin=margin,
     )
-    scores = predict_churn(log, trained.churn, as_of=as_of).join(values)
     on_step("allocate the budget")
     plan = allocate_budget(scores, offers, budget)
-    on_step("write scores, plan and report")
-    scores_path, plan_path = folder / "scores.parquet", folder / "plan.parquet"
-    scores.to_parquet(scores_path)
+    on_step("look at segments and health")
+    base = customer_base(log, as_of=as_of, policy=policy)
+    on_step("write scores, plan, segments and report")
+    scores_path, plan_path, policy_path = (
+        folder / name for name in ("scores.parquet", "plan.parquet", "segments.toml")
+    )
+    scores.join(base.segments.latest).to_parquet(scores_path)
     plan.assignments.to_parquet(plan_path)
+    policy_path.write_text(base.segments.policy.to_toml(), encoding="utf-8")
     report_path = write_review(
         folder / "report.html",
         log=log,
         assessment=assessment,
+        base=base,
+        churn=trained.churn,
         scores=scores,
         plan=plan,
         title=title,
         currency=currency,
         value_horizon_days=value_horizon_days,
     )
-    return MainJob(assessment, trained, scores, plan, scores_path, plan_path, report_path)
+    return MainJob(assessment, trained, scores, plan, base, scores_path, plan_path, policy_path, report_path)

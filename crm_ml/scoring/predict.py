@@ -9,10 +9,12 @@ from typing import cast
 
 import pandas as pd
 import pyarrow as pa
+from sklearn.base import clone
 
 from crm_ml.churn import ChurnModel
 from crm_ml.clv import CLVModel
 from crm_ml.clv.summary import iter_rfm_summary
+from crm_ml.decisions.timing import NextPurchaseModel
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
@@ -20,7 +22,7 @@ from crm_ml.features.panels.panel import iter_features, nobody_bought
 from crm_ml.features.panels.writing import write_parquet
 from crm_ml.registry import Store, resolve
 
-__all__ = ["predict_churn", "predict_clv", "write_scores"]
+__all__ = ["predict_churn", "predict_clv", "score_customers", "write_scores"]
 
 logger = logging.getLogger("crm_ml")
 
@@ -68,7 +70,7 @@ def predict_churn(
     """
     if reasons < 0:
         raise SchemaError(out_of_range("reasons", reasons, "be at least 0"))
-    return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
+    return _together(_churn_frames(log, churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
 
 
 def predict_clv(
@@ -117,9 +119,32 @@ def predict_clv(
     >>> bool((found["clv_lower"] <= found["clv"]).all())
     True
     """
-    fitted = _clv_model(log, model, as_of, store)
+    fitted = clv_model(log, model, as_of, store)
     settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
     return _together(_clv_frames(log, fitted, as_of, settings), log, as_of)
+
+
+def score_customers(
+    log: CustomerLog,
+    churn: ChurnModel,
+    clv: CLVModel,
+    *,
+    as_of: Moment,
+    annual_discount_rate: float,
+    margin: float,
+    horizon_days: float = 365,
+) -> pd.DataFrame:
+    """Return churn, value and next purchase of each customer, side by side.
+
+    The dates come from a `crm_ml.decisions.NextPurchaseModel` that is fitted here, on the log before `as_of`, with
+    the value model's purchase process. Parameters are those of `predict_churn` and `predict_clv`.
+    """
+    values = predict_clv(
+        log, clv, as_of=as_of, horizon_days=horizon_days, annual_discount_rate=annual_discount_rate, margin=margin
+    )
+    process = clone(clv.process_) if clv.time_unit == "D" else "choose"
+    dates = NextPurchaseModel(process=process).fit(log, as_of=as_of).predict(log, as_of=as_of)
+    return predict_churn(log, churn, as_of=as_of).join(values).join(dates)
 
 
 def write_scores(
@@ -145,8 +170,8 @@ def write_scores(
     Path
         Of what was written, with the columns of both and ``customer_id``.
     """
-    scorer = _churn_model(log, churn, as_of, store)
-    valuer = _clv_model(log, clv, as_of, store)
+    scorer = churn_model(log, churn, as_of, store)
+    valuer = clv_model(log, clv, as_of, store)
     settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
     pairs = zip(_churn_frames(log, scorer, as_of), _clv_frames(log, valuer, as_of, settings), strict=True)
     tables = (pa.Table.from_pandas(scores.join(values).reset_index(), preserve_index=False) for scores, values in pairs)
@@ -177,7 +202,7 @@ def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -
     return pd.concat(filled).sort_index()
 
 
-def _churn_model(
+def churn_model(
     log: CustomerLog, model: ChurnModel | str | Path | None, as_of: Moment, store: Store | None
 ) -> ChurnModel:
     if model is None:
@@ -186,7 +211,7 @@ def _churn_model(
     return cast(ChurnModel, resolve(model, kind="churn", store=store).model)
 
 
-def _clv_model(log: CustomerLog, model: CLVModel | str | Path | None, as_of: Moment, store: Store | None) -> CLVModel:
+def clv_model(log: CustomerLog, model: CLVModel | str | Path | None, as_of: Moment, store: Store | None) -> CLVModel:
     if model is None:
         logger.warning("No model given: fitting a CLVModel with its defaults on the log before %s.", as_of)
         return CLVModel().fit(log, as_of=as_of)

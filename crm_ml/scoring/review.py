@@ -1,4 +1,4 @@
-"""From log, assessment, scores and plan to the page a customer team reads."""
+"""From log, assessment, scores and plan to the page a customer team reads every month."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import numpy as np
 import pandas as pd
 
 from crm_ml import __version__
-from crm_ml.decisions import BudgetPlan, RFMSegments
+from crm_ml.churn import ChurnModel
+from crm_ml.decisions import BudgetPlan
+from crm_ml.decisions.segments import flows, head_counts, migration
 from crm_ml.evaluation import concentration_curve
 from crm_ml.events.log import CustomerLog
-from crm_ml.features import RFM, build_features
+from crm_ml.features.panels.panel import iter_features
 from crm_ml.report import Headline, Note, PlanSummary, ReportContent, write_report
 from crm_ml.scoring.assessment import CHURN_MODEL, Assessment
+from crm_ml.scoring.customer_base import CustomerBase
 
 __all__ = ["write_review"]
 
 CONTACTS_SHOWN = 15
+ACTIVE_DAYS = 30
+FLOWS_SHOWN = 4
+"""Moments between which flows are drawn."""
 
 
 def write_review(
@@ -26,36 +32,39 @@ def write_review(
     *,
     log: CustomerLog,
     assessment: Assessment,
+    base: CustomerBase,
+    churn: ChurnModel,
     scores: pd.DataFrame,
     plan: BudgetPlan,
     title: str,
     currency: str,
     value_horizon_days: float,
 ) -> Path:
-    """Write the self-contained HTML report.
+    """Write the monthly review as a self-contained HTML page.
 
     Parameters
     ----------
     path : of the page.
     log : the log.
     assessment : its backtest.
-    scores : churn and value of every customer at the assessment's `as_of`, joined.
+    base : its segments and health, as of the same moment.
+    churn : the model behind the scores, which says why.
+    scores : what `crm_ml.scoring.score_customers` made of every customer at the assessment's `as_of`.
     plan : the budget plan made from them.
     title : name of the shop or report.
     currency : sign or code written before amounts.
     value_horizon_days : the horizon of ``clv`` in `scores`.
     """
     as_of = assessment.as_of
-    features = build_features(log, as_of=as_of, features=[RFM()])
-    counts = log.counts()
     content = ReportContent(
         title=title,
         as_of=f"{as_of:%Y-%m-%d}",
         made_by=f"crm_ml {__version__}",
         period=f"{log.first:%Y-%m-%d} to {log.last:%Y-%m-%d}",
         currency=currency,
-        headlines=_headlines(features, scores, plan, currency, value_horizon_days),
-        data_counts=counts,
+        headlines=_headlines(scores, plan, currency, value_horizon_days),
+        changes=base.changes(currency=currency)["words"].tolist(),
+        data_counts=log.counts(),
         dropped=_dropped(log),
         fingerprint=str(log.fingerprint(as_of=as_of)["content_hash"]),
         backtest=assessment.churn.metrics[_SHOWN_MEASURES],
@@ -64,9 +73,14 @@ def write_review(
         tracking=assessment.weeks,
         train_end=assessment.fitted_until,
         clv_holdout=assessment.value.metrics.drop(columns=["cutoff", "customers"]).set_index("predictor"),
-        segments=_segments(features, scores),
+        segments=_segments(base, scores),
+        flows=flows(base.segments.segments.iloc[:, -FLOWS_SHOWN:]),
+        migration=migration(base.segments.segments, start=base.months[-2], end=base.months[-1]),
+        lifecycle=head_counts(base.lifecycle),
+        health=base.health,
+        cohorts=base.cohorts,
         concentration=concentration_curve(scores["clv"].clip(lower=0)),
-        contacts=_contacts(plan, scores),
+        contacts=_contacts(log, churn, plan, scores, as_of),
         plan=PlanSummary(
             budget=plan.budget,
             spend=plan.spend,
@@ -78,7 +92,7 @@ def write_review(
         ),
         comparison=plan.comparison(),
         frontier=plan.frontier(),
-        notes=_notes(assessment, scores, value_horizon_days),
+        notes=_notes(assessment, base, scores, value_horizon_days),
     )
     return write_report(content, path)
 
@@ -95,14 +109,14 @@ _SHOWN_MEASURES = [
 ]
 
 
-def _headlines(
-    features: pd.DataFrame, scores: pd.DataFrame, plan: BudgetPlan, currency: str, horizon_days: float
-) -> Sequence[Headline]:
-    active = features["recency_days"] <= 30
+def _headlines(scores: pd.DataFrame, plan: BudgetPlan, currency: str, horizon_days: float) -> Sequence[Headline]:
+    active = scores["silence_days"] < ACTIVE_DAYS
     at_stake = scores["churn_probability"][active]
     days = int(scores["horizon_days"].iloc[0])
     return [
-        Headline(label="Customers", value=f"{len(features):,}", note=f"{active.sum():,} bought within 30 days"),
+        Headline(
+            label="Customers", value=f"{len(scores):,}", note=f"{active.sum():,} bought within {ACTIVE_DAYS} days"
+        ),
         Headline(
             label="Expected to fall silent",
             value=f"{at_stake.sum():,.0f}",
@@ -132,30 +146,33 @@ def _dropped(log: CustomerLog) -> pd.DataFrame | None:
     return pd.DataFrame({"rows": pd.Series(rows)}).rename_axis("reason")
 
 
-def _segments(features: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    named = RFMSegments().fit(features).transform(features)
-    joined = features.join(scores).assign(segment=named["segment"])
-    grouped = joined.groupby("segment", observed=True)
-    found = pd.DataFrame(
+def _segments(base: CustomerBase, scores: pd.DataFrame) -> pd.DataFrame:
+    segment = base.segments.latest["segment"].reindex(scores.index)
+    grouped = scores.groupby(segment, observed=True)
+    return pd.DataFrame(
         {
             "customers": grouped.size(),
-            "spend": grouped["spend"].sum(),
             "clv": grouped["clv"].sum(),
             "churn_probability": grouped["churn_probability"].mean(),
-            "recency_days": grouped["recency_days"].median(),
+            "silence_days": grouped["silence_days"].median(),
         }
     )
-    return found.sort_values("spend", ascending=False)
 
 
-def _contacts(plan: BudgetPlan, scores: pd.DataFrame) -> pd.DataFrame:
+def _contacts(
+    log: CustomerLog, churn: ChurnModel, plan: BudgetPlan, scores: pd.DataFrame, as_of: pd.Timestamp
+) -> pd.DataFrame:
     top = plan.contacts.nlargest(CONTACTS_SHOWN, "expected_gain")
-    return top.join(scores[["churn_probability", "clv"]])[
-        ["offer", "cost", "churn_probability", "clv", "expected_gain"]
+    shown = top.join(scores[["churn_probability", "clv", "contact_on"]])
+    parts = iter_features(log, as_of=as_of, features=churn.feature_set)
+    features = pd.concat([part[part.index.isin(shown.index)] for part in parts])
+    reason = churn.explain(features, top=1)["text"].reindex(shown.index) if len(features) else None
+    return shown.assign(reason=reason)[
+        ["offer", "cost", "churn_probability", "clv", "expected_gain", "contact_on", "reason"]
     ]
 
 
-def _notes(assessment: Assessment, scores: pd.DataFrame, horizon_days: float) -> Sequence[Note]:
+def _notes(assessment: Assessment, base: CustomerBase, scores: pd.DataFrame, horizon_days: float) -> Sequence[Note]:
     mean = assessment.churn.summary().loc[CHURN_MODEL]
     days = int(scores["horizon_days"].iloc[0])
     cutoffs = ", ".join(f"{cutoff:%Y-%m-%d}" for cutoff in np.unique(assessment.churn.metrics["cutoff"]))
@@ -165,6 +182,11 @@ def _notes(assessment: Assessment, scores: pd.DataFrame, horizon_days: float) ->
             term="How the models were judged",
             text=f"Refitted at {cutoffs} on what was known then, and compared with the {days} days that followed. "
             f"The churn model's mean AUC was {mean['auc']:.3f}, its Brier score {mean['brier']:.4f}.",
+        ),
+        Note(
+            term="Segments",
+            text=f"Of policy {base.segments.policy.version_}: "
+            f"{', '.join(base.segments.policy.names)}; the first whose rule fires. Its quantiles are fixed numbers.",
         ),
         Note(
             term="Value",
