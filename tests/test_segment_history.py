@@ -74,7 +74,7 @@ def test_a_history_is_the_policy_applied_month_after_month() -> None:
     assert not segment_history(LOG, bare, cutoffs=CUTOFFS).segments.equals(HISTORY.segments)
 
 
-@settings(max_examples=5)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 10_000), which=st.integers(1, 5), n_buckets=st.integers(1, 9))
 def test_nothing_at_or_after_a_cutoff_changes_what_was(seed: int, which: int, n_buckets: int) -> None:
     draw, cutoff = np.random.default_rng(seed), CUTOFFS[which].tz_localize(None)
@@ -119,7 +119,7 @@ def histories(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=MONTHS, index=index).astype(pd.CategoricalDtype(NAMES, ordered=True))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(history=histories(), span=st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(lambda pair: pair[0] < pair[1]))
 def test_moves_are_those_of_every_customer_and_reconcile(history: pd.DataFrame, span: tuple[int, int]) -> None:
     start, end = MONTHS[span[0]], MONTHS[span[1]]
@@ -139,7 +139,7 @@ def test_moves_are_those_of_every_customer_and_reconcile(history: pd.DataFrame, 
     assert sums[counts.sum(axis=1) == 0].isna().all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(history=histories())
 def test_flows_and_rates_agree_with_the_counts(history: pd.DataFrame) -> None:
     moved, rates = flows(history), change_rates(history)
@@ -149,7 +149,7 @@ def test_flows_and_rates_agree_with_the_counts(history: pd.DataFrame) -> None:
         counts = migration(history, start=start, end=end)
         step = moved[(moved["start"] == start) & (moved["end"] == end)]
         told = {(row["from"], row["to"]): row["customers"] for _, row in step.iterrows()}
-        assert told == {pair: count for pair, count in counts.stack().items() if count}
+        assert told == {(was, now): count for was, row in counts.iterrows() for now, count in row.items() if count}
         known = history[history[start].notna()]
         was, now = (known[month].cat.codes for month in (start, end))
         row = rates.loc[end]

@@ -134,15 +134,16 @@ def place(policy: SegmentPolicy, fires: Any, keeps: Any, was: str | None, days: 
     return where(list(policy.segments))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(policy=policies(), frame=FRAMES, drawn=PREVIOUS)
 def test_customers_go_where_the_words_say(policy: SegmentPolicy, frame: pd.DataFrame, drawn: Any) -> None:
     previous = earlier(policy, frame, drawn)
     found = policy.fit(frame).transform(frame, previous=previous, as_of=AS_OF)
     fires = {s.name: dict(zip(frame.index, s.rule.fires(frame), strict=True)) for s in policy.segments}
     keeps = {s.name: dict(zip(frame.index, s.keep.fires(frame), strict=True)) for s in policy.segments if s.keep}
-    for who in frame.index:
-        was, since = tuple(previous.loc[who]) if who in previous.index else (None, AS_OF)
+    known = {who: (name, since) for who, name, since in previous.itertuples()}
+    for who, segment, entered in found.itertuples():
+        was, since = known.get(who, (None, AS_OF))
         wanted = place(
             policy,
             lambda s, who=who: fires[s.name][who],
@@ -150,11 +151,11 @@ def test_customers_go_where_the_words_say(policy: SegmentPolicy, frame: pd.DataF
             was,
             (AS_OF - since) / DAY,
         )
-        assert found.loc[who, "segment"] == wanted
-        assert found.loc[who, "since"] == (since if wanted == was else AS_OF)
+        assert segment == wanted
+        assert entered == (since if wanted == was else AS_OF)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(policy=policies(), frame=FRAMES, drawn=PREVIOUS, data=st.data())
 def test_everyone_is_in_one_segment_whatever_the_order_of_rows(
     policy: SegmentPolicy, frame: pd.DataFrame, drawn: Any, data: st.DataObject
@@ -174,7 +175,7 @@ def test_everyone_is_in_one_segment_whatever_the_order_of_rows(
     pd.testing.assert_frame_equal(alone, policy.transform(frame))
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(policy=policies(), frame=FRAMES)
 @example(
     policy=SegmentPolicy([Segment('a "b" \\ \n 顧客', Threshold("x", ">", mean=1 / 3), minimum_stay_days=1e-9)]),
@@ -478,7 +479,7 @@ def test_what_is_entered_only_from_segments_left_out_is_left_out_too() -> None:
 
 def stationary(seed: int, *, orders_a_year: float, months: int) -> list[pd.DataFrame]:
     """Return the orders and spend of the last 365 days, month by month, of customers with constant rates for ever."""
-    draw, n, days = np.random.default_rng(seed), 4_000, 730 + 30 * months
+    draw, n, days = np.random.default_rng(seed), 3_000, 730 + 30 * months
     rates = draw.gamma(1.0, orders_a_year, n)
     who = np.repeat(np.arange(n), draw.poisson(rates * days / 365))
     time = draw.uniform(0, days, len(who))
@@ -505,7 +506,7 @@ def rates_of_change(policy: SegmentPolicy, frames: list[pd.DataFrame]) -> pd.Ser
     return change_rates(history.set_axis(pd.DatetimeIndex(history.columns, name="cutoff"), axis=1))["change_rate"]
 
 
-@pytest.mark.parametrize("orders_a_year", [4, 8])
+@pytest.mark.parametrize("orders_a_year", [4, 6])
 def test_customers_who_do_not_change_keep_their_tier(orders_a_year: float) -> None:
     frames = stationary(7, orders_a_year=orders_a_year, months=25)
     tiers = SegmentPolicy.preset("loyalty")
