@@ -9,10 +9,15 @@ import pandas as pd
 import pytest
 
 from crm_ml.decisions import RFMSegments
-from crm_ml.decisions.segments import SEGMENT_TABLE, name_segments
+from crm_ml.decisions.segments import SEGMENT_TABLE, TiedScoresWarning
+from crm_ml.decisions.segments.rfm import name_segments
 from crm_ml.errors import NotFittedError, SchemaError
 
 CODES = np.array(list(itertools.product(range(1, 6), repeat=3)))
+
+
+TIES = pytest.mark.filterwarnings("ignore::crm_ml.decisions.segments.TiedScoresWarning")
+"""For tests in which most customers bought once."""
 
 
 def make_features(count: int = 1_000, *, seed: int = 0) -> pd.DataFrame:
@@ -77,7 +82,9 @@ def test_distinct_values_fall_into_five_equal_bins():
 
 def test_equal_values_share_a_score_where_most_bought_once():
     features = make_features()
-    scores = RFMSegments().fit(features).transform(features)
+    told = r"80% of 1,000 customers have the frequency 1, so .* from the smallest value up, only \[1, 5\] are used"
+    with pytest.warns(TiedScoresWarning, match=told):
+        scores = RFMSegments().fit(features).transform(features)
     once = features["frequency"] == 1
     assert once.mean() == 0.8
     assert (scores.loc[once, "f_score"] == 1).all()
@@ -86,6 +93,7 @@ def test_equal_values_share_a_score_where_most_bought_once():
         assert scores.groupby(features[column])[score].nunique().max() == 1
 
 
+@TIES
 def test_a_value_on_a_threshold_belongs_with_the_smaller():
     segments = RFMSegments().fit(make_features())
     for column, score, above, on in (
@@ -101,11 +109,28 @@ def test_a_value_on_a_threshold_belongs_with_the_smaller():
 
 def test_one_value_for_all_is_one_bin():
     features = pd.DataFrame({"recency_days": [3.0] * 4, "frequency": [1] * 4, "monetary": [9.0] * 4})
-    scores = RFMSegments().fit(features).transform(features)
+    with pytest.warns(TiedScoresWarning) as warned:
+        scores = RFMSegments().fit(features).transform(features)
+    assert [str(warning.message).split(",")[0] for warning in warned] == [
+        "100% of 4 customers have the recency_days 3",
+        "100% of 4 customers have the frequency 1",
+        "100% of 4 customers have the monetary 9",
+    ]
+    assert all("only [1] are used" in str(warning.message) for warning in warned)
     assert scores.drop_duplicates().iloc[0, :3].to_list() == [5, 1, 1]
     assert len(scores.drop_duplicates()) == 1
 
 
+def test_a_warning_names_the_bins_that_are_used_and_distinct_thresholds_bring_none():
+    counts = [1] * 5 + [2, 3, 7, 8, 9]
+    frame = pd.DataFrame({"recency_days": range(10), "frequency": counts, "monetary": range(10)})
+    with pytest.warns(TiedScoresWarning, match=r"50% of 10 customers have the frequency 1, .*only \[1, 3, 4, 5\] are"):
+        scores = RFMSegments().fit(frame).transform(frame)
+    assert sorted(set(scores["f_score"])) == [1, 3, 4, 5]
+    RFMSegments().fit(frame.assign(frequency=[1, 1, 1, 2, 2, 3, 7, 8, 9, 9]))
+
+
+@TIES
 def test_thresholds_are_values_that_occurred():
     features = make_features()
     segments = RFMSegments().fit(features)
@@ -116,6 +141,7 @@ def test_thresholds_are_values_that_occurred():
         assert (np.array(shares) >= [0.2, 0.4, 0.6, 0.8]).all()
 
 
+@TIES
 def test_other_customers_are_held_against_the_stored_thresholds():
     features, others = make_features(), make_features(seed=1)
     segments = RFMSegments().fit(features)
@@ -127,6 +153,7 @@ def test_other_customers_are_held_against_the_stored_thresholds():
     assert (segments.transform(richest)["m_score"] == 5).all()
 
 
+@TIES
 def test_result_is_indexed_like_the_input_and_rows_do_not_matter():
     features = make_features()
     scores = RFMSegments().fit(features).transform(features)
@@ -138,6 +165,7 @@ def test_result_is_indexed_like_the_input_and_rows_do_not_matter():
     assert RFMSegments().fit(features).transform(features.iloc[:0]).empty
 
 
+@TIES
 def test_columns_can_be_named_and_others_are_not_looked_at():
     features = make_features()
     renamed = features.rename(columns={"recency_days": "days", "frequency": "orders", "monetary": "spend"})
@@ -147,6 +175,7 @@ def test_columns_can_be_named_and_others_are_not_looked_at():
     pd.testing.assert_frame_equal(segments.transform(renamed), expected)
 
 
+@TIES
 def test_what_cannot_be_scored_is_refused():
     features = make_features(10)
     with pytest.raises(NotFittedError, match="Call fit"):
