@@ -171,6 +171,21 @@ def test_returns_need_money_that_went_back() -> None:
     assert "return_rate" not in later.columns
 
 
+def test_a_line_booked_later_is_money_and_no_order() -> None:
+    lines = pd.DataFrame(
+        {
+            "customer_id": "ann",
+            "timestamp": ["2024-05-02", "2024-05-02", "2024-05-20", "2024-05-30"],
+            "amount": [10.0, 5.0, 3.0, -6.0],
+            "order_id": "A",
+        }
+    )
+    found = health(CustomerLog(lines), cutoffs=["2024-06-01"]).set_index("metric")["value"]
+    assert (found["orders"], found["revenue"], found["average_order_value"]) == (1, 12, 18)
+    assert found["return_rate"] == 6 / 18
+    assert np.isnan(found["repurchase_cycle_days"])
+
+
 def test_events_count_by_the_types_named() -> None:
     acts = pd.DataFrame(
         {

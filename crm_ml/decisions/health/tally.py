@@ -77,7 +77,7 @@ class Tally:
             counts=_with_all(counts),
             gaps=_with_all(np.stack([gaps[..., 0, :], np.cumsum(gaps[..., 1, :], axis=-1)], axis=-2)),
             money=_exact(np.stack(money, axis=-2)),
-            spend=[(np.concatenate([s for s, _ in found]), np.concatenate([g for _, g in found])) for found in spend],
+            spend=[_joined(spend.pop(0)) for _ in range(len(months))],
         )
 
 
@@ -139,6 +139,10 @@ class _Kernel:
             places[np.isin(bucket.event_types, names)] = loops.EVENTS + number
         acts = bucket.interactions
         compiled(loops.count_events)(acts.offsets, acts.time, acts.event_type, places, self.months.edges, group, counts)
+
+
+def _joined(parts: list[Spend]) -> Spend:
+    return np.concatenate([spend for spend, _ in parts]), np.concatenate([group for _, group in parts])
 
 
 def _with_all(sums: Int) -> Int:
