@@ -16,7 +16,7 @@ from crm_ml.events.clock import DAY, Moment, moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.rfm import PurchaseRegularity, PurchaseSummary
 from crm_ml.features.builders.stretch import IntervalStretch
-from crm_ml.features.feature_set import Builder
+from crm_ml.features.feature import Builder
 from crm_ml.features.panels.panel import build_features, iter_features
 from crm_ml.features.past import purchase_days
 

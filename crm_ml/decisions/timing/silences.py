@@ -22,6 +22,9 @@ EVER_DAYS = 3650
 GRID = np.unique(np.rint(np.geomspace(1.0, EVER_DAYS, 36)))
 """Days at which distributions are tabulated; between them the hazard is constant."""
 
+TINY = 1e-300
+"""Probability below which a silence counts as no less likely."""
+
 
 @dataclass(frozen=True)
 class Waits:
@@ -82,7 +85,7 @@ def process_hazard(process: PurchaseProcess, known: pd.DataFrame) -> tuple[Array
     silent = np.column_stack([process.probability_no_purchase(distinct, float(days)) for days in GRID])
     then = process.log_likelihood(distinct.assign(T=distinct["recency"]))
     behind = np.maximum((then - process.log_likelihood(distinct)).to_numpy(), 0.0)
-    return _never_falling(-np.log(silent))[member], behind[member]
+    return _never_falling(-np.log(np.maximum(silent, TINY)))[member], behind[member]
 
 
 def gap_hazard(own: OwnGaps, known: pd.DataFrame) -> tuple[Array, Array]:
