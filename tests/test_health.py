@@ -9,7 +9,7 @@ from health_twin import cohort_twin, health_twin
 
 from crm_ml import CustomerLog, monthly_cutoffs, simulate
 from crm_ml.compiled import compiled
-from crm_ml.decisions.health import METRICS, cohort_retention, health, largest_changes
+from crm_ml.decisions.health import METRICS, base_health, cohort_retention, largest_changes
 from crm_ml.decisions.health.loops import add
 from crm_ml.errors import CrmError, SchemaError
 from crm_ml.plots.customers import CohortDisplay, HealthDisplay
@@ -46,7 +46,7 @@ def segments(shop):
 
 @pytest.fixture(scope="module")
 def frame(log, segments):
-    return health(log, cutoffs=CUTOFFS, segments=segments, dormant_days=45)
+    return base_health(log, cutoffs=CUTOFFS, segments=segments, dormant_days=45)
 
 
 def test_every_metric_is_the_twins(shop, segments, frame) -> None:
@@ -106,14 +106,14 @@ def test_later_events_change_nothing(shop, segments, frame) -> None:
         CustomerLog(transactions, interactions),
         CustomerLog(pd.concat([transactions, more]), pd.concat([interactions, act])),
     ):
-        found = health(log, cutoffs=CUTOFFS, segments=segments, dormant_days=45)
+        found = base_health(log, cutoffs=CUTOFFS, segments=segments, dormant_days=45)
         pd.testing.assert_frame_equal(found, frame, check_exact=True)
 
 
 def test_buckets_threads_and_order_leave_no_trace(shop, segments, frame) -> None:
     shuffled = [table.sample(frac=1, random_state=1) for table in shop]
     for log in (CustomerLog(*shop, n_buckets=1, threads=1), CustomerLog(*shuffled, n_buckets=7, threads=2)):
-        found = health(log, cutoffs=CUTOFFS, segments=segments.iloc[::-1], dormant_days=45)
+        found = base_health(log, cutoffs=CUTOFFS, segments=segments.iloc[::-1], dormant_days=45)
         pd.testing.assert_frame_equal(found, frame, check_exact=True)
 
 
@@ -121,7 +121,7 @@ def one(rows, interactions=None, *, cutoffs=("2024-05-01", "2024-06-01"), return
     """Give the metrics of a small log, by month and metric."""
     orders = pd.DataFrame(rows, columns=["customer_id", "timestamp", "amount"])
     log = CustomerLog(orders, interactions, returns=returns)
-    found = health(log, cutoffs=cutoffs, **settings)
+    found = base_health(log, cutoffs=cutoffs, **settings)
     return found.pivot_table(index="month", columns="metric", values="value", dropna=False)
 
 
@@ -180,7 +180,7 @@ def test_a_line_booked_later_is_money_and_no_order() -> None:
             "order_id": "A",
         }
     )
-    found = health(CustomerLog(lines), cutoffs=["2024-06-01"]).set_index("metric")["value"]
+    found = base_health(CustomerLog(lines), cutoffs=["2024-06-01"]).set_index("metric")["value"]
     assert (found["orders"], found["revenue"], found["average_order_value"]) == (1, 12, 18)
     assert found["return_rate"] == 6 / 18
     assert np.isnan(found["repurchase_cycle_days"])
@@ -279,7 +279,7 @@ def history(columns, index=("ann",), names=("gold",), **_):
 )
 def test_what_is_refused(viewed, settings, error, match) -> None:
     with pytest.raises(error, match=match):
-        health(viewed, **{"cutoffs": ["2024-05-01", "2024-06-01"], **settings})
+        base_health(viewed, **{"cutoffs": ["2024-05-01", "2024-06-01"], **settings})
 
 
 @pytest.mark.parametrize(("by", "freq"), [("month", "M"), ("quarter", "Q")])
@@ -428,5 +428,5 @@ def test_displays_refuse_what_they_cannot_draw(log, frame) -> None:
 
 
 def test_monthly_cutoffs_are_ends_of_months(log) -> None:
-    found = health(log, cutoffs=monthly_cutoffs(log))
+    found = base_health(log, cutoffs=monthly_cutoffs(log))
     assert found["month"].nunique() == len(monthly_cutoffs(log))

@@ -45,6 +45,7 @@ def model(sample):
 def shop():
     return crm_ml.simulate(3_000, days=700, seed=3, n_campaigns=0, regularity=3.0, return_share=0.05)
 
+
 def by_quadrature(own: OwnGaps, gaps: list[float], silence: float) -> tuple[float, float]:
     """Integrate over mu, 1 / v and p on a grid; give the survival of a silence and the whole log likelihood."""
     precision = gamma(own.shape, scale=1.0 / own.rate)

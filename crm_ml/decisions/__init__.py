@@ -13,7 +13,7 @@ from crm_ml.decisions.experiments import (
     sample_ratio,
     sample_size,
 )
-from crm_ml.decisions.health import cohort_retention, health, largest_changes
+from crm_ml.decisions.health import base_health, cohort_retention, largest_changes
 from crm_ml.decisions.lifecycle import LIFECYCLE_STAGES, Lifecycle, lifecycle_history, lifecycle_stages
 from crm_ml.decisions.segments import (
     MembershipScore,
@@ -62,6 +62,7 @@ __all__ = [
     "UpliftModel",
     "allocate_budget",
     "auuc",
+    "base_health",
     "change_rates",
     "cohort_retention",
     "cross_fitted_uplift",
@@ -71,7 +72,6 @@ __all__ = [
     "experiment_power",
     "flows",
     "head_counts",
-    "health",
     "interval_coverage",
     "largest_changes",
     "lifecycle_history",

@@ -128,7 +128,7 @@ def flows_figure(flows: pd.DataFrame) -> Figure:
         "flows",
         "How customers moved among segments",
         "Each column of bars is one date. Bands show who changed: upwards, downwards, or newly arrived.",
-        f"In the last step {moved:,} of {known['customers'].sum():,} customers changed segment and {arrived:,} arrived.",
+        f"In the last step {moved:,} of {known['customers'].sum():,} customers changed segment; {arrived:,} arrived.",
     )
 
 
@@ -142,7 +142,7 @@ def migration_figure(counts: pd.DataFrame) -> Figure:
         display,
         "migration",
         "Where the customers of each segment were a month later",
-        "Each row sums to 100%. On the diagonal are those who stayed; the last row are customers who were not yet known.",
+        "Each row sums to 100%. On the diagonal are those who stayed; those who arrived had not been known before.",
         f"Share of each segment that stayed: {told}.",
     )
 

@@ -268,17 +268,20 @@ def _shares_table(curve: pd.DataFrame, content: ReportContent) -> Table:
 
 def _months_table(health: pd.DataFrame, content: ReportContent) -> Table:
     """Return the last months of the main metrics, one row per month, the latest first."""
-    own = health[health["segment"] == ALL].pivot(index="month", columns="metric", values="value")
-    shown = own[[name for name in SHOWN_METRICS if name in own]].iloc[::-1]
-    shown.index = shown.index.strftime("%Y-%m")
-    return _table(shown, "Month by month", "Month", content)
+    own = _metrics_across(health[health["segment"] == ALL], by="month").sort_index(ascending=False)
+    months = pd.Index([f"{month:%Y-%m}" for month in own.index])
+    return _table(own.set_axis(months), "Month by month", "Month", content)
 
 
 def _by_segment(health: pd.DataFrame) -> pd.DataFrame:
     last = health[(health["month"] == health["month"].max()) & (health["segment"] != ALL)]
-    order = last["segment"].unique()
-    found = last.pivot(index="segment", columns="metric", values="value").loc[order]
-    return found[[name for name in SHOWN_METRICS if name in found]].dropna(how="all")
+    return _metrics_across(last, by="segment").reindex(last["segment"].unique())
+
+
+def _metrics_across(health: pd.DataFrame, *, by: str) -> pd.DataFrame:
+    shown = health[health["metric"].isin(SHOWN_METRICS)]
+    found: pd.DataFrame = shown.set_index([by, "metric"])["value"].unstack("metric")  # noqa: PD010  # one value each
+    return found[[name for name in SHOWN_METRICS if name in found]]
 
 
 def _metrics(results: pd.DataFrame) -> list[str]:

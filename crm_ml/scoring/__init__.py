@@ -1,7 +1,7 @@
 """Scores for every customer, and the main job from log to report."""
 
 from crm_ml.scoring.assessment import Assessment, assess
-from crm_ml.scoring.customer_base import CustomerBase, customer_base
+from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.main_job import MainJob, run_main_job
 from crm_ml.scoring.predict import churn_model, clv_model, predict_churn, predict_clv, score_customers, write_scores
 from crm_ml.scoring.review import write_review

@@ -13,7 +13,7 @@ from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.registry import Store
 from crm_ml.scoring.assessment import Assessment, assess
-from crm_ml.scoring.customer_base import CustomerBase, customer_base
+from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.predict import score_customers
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train

@@ -17,7 +17,7 @@ from crm_ml.events.log import CustomerLog
 from crm_ml.features.panels.panel import iter_features
 from crm_ml.report import Headline, Note, PlanSummary, ReportContent, write_report
 from crm_ml.scoring.assessment import CHURN_MODEL, Assessment
-from crm_ml.scoring.customer_base import CustomerBase
+from crm_ml.scoring.base import CustomerBase
 
 __all__ = ["write_review"]
 

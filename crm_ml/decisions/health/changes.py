@@ -32,7 +32,7 @@ def largest_changes(frame: pd.DataFrame, n: int = 3, *, currency: str = "") -> p
     Parameters
     ----------
     frame : DataFrame
-        As `health` returns it.
+        As `base_health` returns it.
     n : int
         How many, at most; metrics that did not change, or have no value in one of the last two months, do not count.
     currency : str
@@ -53,16 +53,16 @@ def largest_changes(frame: pd.DataFrame, n: int = 3, *, currency: str = "") -> p
     Examples
     --------
     >>> import crm_ml
-    >>> from crm_ml.decisions.health import health
+    >>> from crm_ml.decisions.health import base_health
     >>> log = crm_ml.load_sample()
-    >>> found = health(log, cutoffs=crm_ml.monthly_cutoffs(log, last="2018-01-01"))
+    >>> found = base_health(log, cutoffs=crm_ml.monthly_cutoffs(log, last="2018-01-01"))
     >>> print("\n".join(largest_changes(found, 2)["words"]))
     Revenue share of the top 10% rose from 33.0% to 35.3% (usual change −0.2 ± 0.3 points)
     Average order value rose from 30.32 to 32.23 (usual change +0.11 ± 0.49)
     """
     for column in COLUMNS:
         if column not in frame.columns:
-            remedy = "Take the frame as `health` returned it."
+            remedy = "Take the frame as `base_health` returned it."
             raise SchemaError(missing_column(column, map(str, frame.columns), what="health frames", remedy=remedy))
     if n < 1:
         raise SchemaError(out_of_range("n", n, "be at least 1"))

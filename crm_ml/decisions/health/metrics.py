@@ -24,7 +24,7 @@ class Metric(NamedTuple):
 
     Attributes
     ----------
-    name : in the frame of `health`.
+    name : in the frame of `base_health`.
     title : for a reader.
     unit : count, money, days, share (of one) or ratio.
     formula : what it is; a month is from its first moment until before its last.

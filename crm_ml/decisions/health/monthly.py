@@ -17,10 +17,10 @@ from crm_ml.events.clock import Moment, days, stamp
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.ragged import Float
 
-__all__ = ["health"]
+__all__ = ["base_health"]
 
 
-def health(
+def base_health(
     log: CustomerLog,
     *,
     cutoffs: Sequence[Moment] | pd.DatetimeIndex,
@@ -82,7 +82,7 @@ def health(
     Examples
     --------
     >>> import crm_ml
-    >>> found = health(crm_ml.load_sample(), cutoffs=["2017-09-01", "2017-10-01", "2017-11-01"])
+    >>> found = base_health(crm_ml.load_sample(), cutoffs=["2017-09-01", "2017-10-01", "2017-11-01"])
     >>> rate = found[found["metric"] == "repurchase_rate"]
     >>> rate["value"].round(3).tolist(), rate["change"].round(3).tolist()
     ([0.895, 0.898, 0.914], [nan, 0.003, 0.016])

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from crm_ml.decisions.health import METRICS, Metric, cohort_retention, health
+from crm_ml.decisions.health import METRICS, Metric, base_health, cohort_retention
 from crm_ml.errors import SchemaError
 from crm_ml.events import CustomerLog
 from crm_ml.events.clock import Moment
@@ -60,7 +60,7 @@ class HealthDisplay(Display):
     Parameters
     ----------
     data : pandas.DataFrame
-        As `crm_ml.decisions.health.health` returns it: `month`, `segment`, `metric`, `value`, `change`,
+        As `crm_ml.decisions.base_health` returns it: `month`, `segment`, `metric`, `value`, `change`,
         `change_share`.
     segment : str
         The one that is drawn.
@@ -108,8 +108,8 @@ class HealthDisplay(Display):
     def from_log(
         cls, log: CustomerLog, *, cutoffs: Sequence[Moment] | pd.DatetimeIndex, currency: str = "", **settings: Any
     ) -> Self:
-        """Take the months of a log that end at the cutoffs; further settings are those of `health`."""
-        return cls(health(log, cutoffs=cutoffs, **settings), currency=currency)
+        """Take the months of a log that end at the cutoffs; further settings are those of `base_health`."""
+        return cls(base_health(log, cutoffs=cutoffs, **settings), currency=currency)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw the panels, two to a row."""
