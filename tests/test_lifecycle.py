@@ -150,6 +150,11 @@ def test_a_wake_up_is_still_one_after_the_next_purchase() -> None:
     assert (found["woken"], found["slept_days"], found["stage"]) == (True, 90, "mature")
 
 
+def test_the_latest_of_two_wake_ups_says_how_long_it_was() -> None:
+    found = stage_of([100, 20, 11, 1], Lifecycle(declining_days=2, dormant_days=9))
+    assert (found["woken"], found["slept_days"]) == (True, 10)
+
+
 def test_a_first_purchase_wakes_nobody() -> None:
     log = shop({"ann": [2]}, {"ann": [400]})
     assert not lifecycle_stages(log, as_of=AS_OF).loc["ann", "woken"]
