@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
+from crm_ml.decisions.health import METRICS
+from crm_ml.decisions.lifecycle import LIFECYCLE_STAGES
+from crm_ml.decisions.segments.migration import ARRIVED
 from crm_ml.report import Headline, Note, PlanSummary, ReportContent
 
 HOSTILE_ID = "<img src=x onerror=alert(1)>"
@@ -60,7 +65,16 @@ def large_content() -> ReportContent:
             },
             index=["crm_ml CLV model", f"model and {LONG} blended"],
         ),
+        changes=[f"{LONG} rose from 1,234,567 to 2,345,678 (usual change +1 ± 3)", HOSTILE_EVENT, SPACED],
         segments=_segments(),
+        flows=_flows(),
+        migration=_migration(),
+        lifecycle=pd.DataFrame(
+            {stage: CUSTOMERS // (number + 2) for number, stage in enumerate(LIFECYCLE_STAGES)},
+            index=pd.date_range("2025-01-01", periods=13, freq="MS", tz="UTC"),
+        ),
+        health=_health(),
+        cohorts=_cohorts(),
         concentration=pd.DataFrame({"customer_share": share, "value_share": 1 - (1 - share) ** 9}),
         contacts=_contacts(),
         plan=PlanSummary(
@@ -129,19 +143,61 @@ def _backtest() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+SEGMENTS = ["champions", "loyal", LONG, SPACED, *(f"group {number} of members" for number in range(12))]
+
+
 def _segments() -> pd.DataFrame:
-    names = ["champions", "loyal", LONG, SPACED, *(f"group {number} of members" for number in range(12))]
     weight = 0.7 ** np.arange(16)
     return pd.DataFrame(
         {
             "customers": (CUSTOMERS * weight[::-1] / weight.sum()).astype(int),
-            "spend": 4.5e10 * weight,
             "clv": 9.9e9 * weight,
             "churn_probability": np.linspace(0.01, 0.9, 16),
             "recency_days": np.linspace(1, 400, 16),
         },
-        index=pd.Index(names, name="segment"),
+        index=pd.Index(SEGMENTS, name="segment"),
     )
+
+
+def _flows() -> pd.DataFrame:
+    kind = pd.CategoricalDtype([*SEGMENTS, ARRIVED], ordered=True)
+    months = pd.date_range("2025-10-01", periods=4, freq="MS", tz="UTC")
+    moved = _migration()
+    rows = [
+        {"start": start, "end": end, "from": source, "to": target, "customers": customers}
+        for start, end in itertools.pairwise(months)
+        for (source, target), customers in moved.stack().items()
+    ]
+    return pd.DataFrame(rows).astype({"from": kind, "to": kind})
+
+
+def _migration() -> pd.DataFrame:
+    size = len(SEGMENTS)
+    counts = np.full((size + 1, size), CUSTOMERS // 3_000) + np.eye(size + 1, size, dtype=int) * (CUSTOMERS // 20)
+    return pd.DataFrame(counts, index=pd.Index([*SEGMENTS, ARRIVED], name="from"), columns=pd.Index(SEGMENTS, name="to"))
+
+
+def _health() -> pd.DataFrame:
+    months = pd.date_range("2024-12-01", periods=13, freq="MS", tz="UTC")
+    size = {"count": 92_200_117.0, "money": 4.5e9, "days": 31.0, "share": 0.412, "ratio": 3.1}
+    rows = [
+        {"month": month, "segment": segment, "metric": metric.name, "value": size[metric.unit] * (1 + 0.01 * at)}
+        for at, month in enumerate(months)
+        for segment in ("all", *SEGMENTS, "no segment")
+        for metric in METRICS
+    ]
+    change = {"change": 0.01, "change_share": 0.01}
+    return pd.DataFrame(rows).assign(**change)
+
+
+def _cohorts() -> pd.DataFrame:
+    months = pd.date_range("2024-01-01", periods=24, freq="MS", tz="UTC")
+    rows = [
+        {"cohort": cohort, "age": age, "customers": CUSTOMERS // 24, "share": 0.9**age}
+        for number, cohort in enumerate(months)
+        for age in range(24 - number)
+    ]
+    return pd.DataFrame(rows)
 
 
 def _contacts() -> pd.DataFrame:
@@ -153,6 +209,8 @@ def _contacts() -> pd.DataFrame:
             "churn_probability": np.linspace(0.99, 0.1, 60),
             "clv": np.linspace(9_876_543, 12, 60),
             "expected_gain": np.linspace(1_234_567, 0.4, 60),
+            "contact_on": pd.Timestamp("2026-01-02", tz="UTC"),
+            "reason": [f"{HOSTILE_EVENT} {SPACED}", LONG, None] * 20,
         },
         index=pd.Index(ids, name="customer_id"),
     )

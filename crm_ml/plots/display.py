@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 __all__ = ["Display", "draw_svg"]
 
 NOTEBOOK_DPI = 130
+ROOM_POINTS = 10
+"""To the right of a drawing on a page, for texts that a narrow page enlarges."""
 SVG_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -87,7 +89,7 @@ def draw_svg(display: Display, *, name: str, description: str) -> str:
 
 
 def _inline(document: str, *, name: str, description: str) -> str:
-    size = re.search(r'viewBox="([^"]*)"', document)
+    size = re.search(r'viewBox="0 0 (\S+) (\S+)"', document)
     if size is None:
         raise AssertionError("matplotlib wrote an SVG without a viewBox")
     body = document[document.index(">", size.end()) + 1 :]
@@ -96,7 +98,8 @@ def _inline(document: str, *, name: str, description: str) -> str:
     body = re.sub(r"<[^>]+>", lambda tag: _prefix_ids(tag.group(), name), body)
     body = re.sub(r"\n\s*", "\n", body)
     label = html.escape(description)
-    return f'<svg class="plot" role="img" aria-label="{label}" viewBox="{size.group(1)}">{body.strip()}'
+    width, height = float(size.group(1)) + ROOM_POINTS, size.group(2)
+    return f'<svg class="plot" role="img" aria-label="{label}" viewBox="0 0 {width:g} {height}">{body.strip()}'
 
 
 def _prefix_ids(tag: str, name: str) -> str:

@@ -12,11 +12,15 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
 
 from crm_ml.errors import SchemaError, missing_column
 
@@ -188,6 +192,21 @@ def before_amount(currency: str) -> str:
     ('$', 'EUR\xa0')
     """
     return f"{currency}\N{NO-BREAK SPACE}" if currency[-1:].isalpha() else currency
+
+
+def shaded_cells(ax: Axes, shares: NDArray[np.float64], *, cmap: Colormap, highest: float) -> QuadMesh:
+    """Draw a table of shares as shaded cells, the first row on top; as shapes, not as a picture, for pages.
+
+    Parameters
+    ----------
+    shares : (n, m), at least 0; NaN is left blank.
+    cmap, highest : the shades from 0 to this.
+    """
+    rows, columns = shares.shape
+    across, down = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+    cells = ax.pcolormesh(across, down, shares, cmap=cmap, vmin=0, vmax=highest, edgecolors="face", linewidth=0.3)
+    ax.invert_yaxis()
+    return cells
 
 
 def short_number(value: float, *, prefix: str = "") -> str:

@@ -104,15 +104,16 @@ def tracking_figure(weeks: pd.DataFrame, train_end: pd.Timestamp) -> Figure:
 def segments_figure(segments: pd.DataFrame) -> Figure:
     """Draw the segments' shares of customers and value."""
     value = "spend" if "spend" in segments else "clv"
-    display = plots.SegmentsDisplay(segments, value=value)
+    named = "spend" if value == "spend" else "expected value"
+    display = plots.SegmentsDisplay(segments.rename(columns={value: named}), value=named)
     shares = segments[value] / segments[value].sum()
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return _figure(
         display,
         "segments",
-        f"Share of {value} and of customers by segment",
+        f"Share of {named} and of customers by segment",
         "Where the dark bar is the longer, a segment is worth more than its size.",
-        f"Share of {value}: {told}.",
+        f"Share of {named}: {told}.",
     )
 
 

@@ -57,7 +57,7 @@ def largest_changes(frame: pd.DataFrame, n: int = 3, *, currency: str = "") -> p
     >>> log = crm_ml.load_sample()
     >>> found = base_health(log, cutoffs=crm_ml.monthly_cutoffs(log, last="2018-01-01"))
     >>> print("\n".join(largest_changes(found, 2)["words"]))
-    Revenue share of the top 10% rose from 33.0% to 35.3% (usual change −0.2 ± 0.3 points)
+    Top 10% revenue share rose from 33.0% to 35.3% (usual change −0.2 ± 0.3 points)
     Average order value rose from 30.32 to 32.23 (usual change +0.11 ± 0.49)
     """
     for column in COLUMNS:

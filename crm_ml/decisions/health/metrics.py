@@ -146,7 +146,7 @@ METRICS = (
            "days by which half of all purchases are followed by another at the month's rates (Kaplan and Meier, by "
            "days since the last purchase; who has not come back is in it); missing where half never are", "lower",
            partial(_by_gaps, median_within_risk)),
-    Metric("top_decile_revenue_share", "Revenue share of the top 10%", "share",
+    Metric("top_decile_revenue_share", "Top 10% revenue share", "share",
            "share of the month's buyers' net spend, of at least 0 each, from the 10 % who spent most; the last of "
            "them in part", "", _top_decile),
     Metric("return_rate", "Return rate", "share", "amounts given back in the month / amounts of at least 0", "lower",

@@ -28,6 +28,7 @@ from crm_ml.plots.style import (
     figure_of,
     new_axes,
     require_columns,
+    shaded_cells,
     short_number,
 )
 
@@ -222,8 +223,9 @@ class CohortDisplay(Display):
         shares = later.pivot_table(index="cohort", columns="age", values="share")
         ax = new_axes(height_inches=1.0 + 0.22 * max(len(shares), 4)) if ax is None else ax
         highest = max(float(np.nanmax(shares.to_numpy())), 0.01)
-        image = ax.imshow(shares.to_numpy(), cmap=SHADES, vmin=0, vmax=highest, aspect="auto", interpolation="none")
-        bar = figure_of(ax).colorbar(image, cax=ax.inset_axes((1.03, 0, 0.03, 1)), format=PercentFormatter(1))
+        cells = shaded_cells(ax, shares.to_numpy(), cmap=SHADES, highest=highest)
+        bar = figure_of(ax).colorbar(cells, cax=ax.inset_axes((1.03, 0, 0.03, 1)), format=PercentFormatter(1))
+        bar.solids.set(rasterized=False, edgecolor="face")
         bar.outline.set_edgecolor(RULE)
         bar.ax.tick_params(labelsize=TEXT_SIZE, labelcolor=INK, color=RULE, length=3)
         bar.ax.yaxis.set_major_locator(MaxNLocator(5))

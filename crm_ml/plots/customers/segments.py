@@ -31,6 +31,7 @@ from crm_ml.plots.style import (
     new_axes,
     number_axis,
     require_columns,
+    shaded_cells,
     short_number,
 )
 
@@ -75,7 +76,7 @@ class MigrationDisplay(Display):
         rows, columns = shares.shape
         across = max(len(_short(name)) for name in counts.columns) if columns > MOST_ACROSS else 2
         ax = new_axes(height_inches=0.6 + 0.075 * across + 0.33 * max(rows, 2)) if ax is None else ax
-        ax.imshow(shares, cmap=SHADES, vmin=0, vmax=1, aspect="auto", interpolation="none")
+        shaded_cells(ax, shares, cmap=SHADES, highest=1.0)
         size = SMALL_TEXT_SIZE if columns <= MOST_DATES else 6.5
         for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
             share, customers = shares[row, column], float(counts.iloc[row, column])
