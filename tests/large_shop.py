@@ -174,7 +174,9 @@ def _flows() -> pd.DataFrame:
 def _migration() -> pd.DataFrame:
     size = len(SEGMENTS)
     counts = np.full((size + 1, size), CUSTOMERS // 3_000) + np.eye(size + 1, size, dtype=int) * (CUSTOMERS // 20)
-    return pd.DataFrame(counts, index=pd.Index([*SEGMENTS, ARRIVED], name="from"), columns=pd.Index(SEGMENTS, name="to"))
+    return pd.DataFrame(
+        counts, index=pd.Index([*SEGMENTS, ARRIVED], name="from"), columns=pd.Index(SEGMENTS, name="to")
+    )
 
 
 def _health() -> pd.DataFrame:

@@ -423,14 +423,15 @@ def test_the_groups_of_a_shop_are_as_described() -> None:
     policy = SegmentPolicy.preset("shop")
     features = policy.build_features(log, as_of=as_of)
     found = policy.fit(features).transform(features)["segment"]
-    r, f, m = (features[name] for name in ("recency_days", "frequency", "monetary"))
+    bought = crm_ml.build_features(log, as_of=as_of, features=["frequency"])["frequency"] + 1
+    r, f, m = features["recency_days"], bought, features["monetary"]
     by_value, n = np.sort(m), len(m)
     top, fifth = by_value[n - math.ceil(0.2 * n)], by_value[math.ceil(0.2 * n) - 1]
     described = {
         "core": (r <= 7) & (f >= 5) & (m >= top),
         "at risk": (features["interval_stretch"] >= 0.3) & (features["interaction_decline"] <= -0.5),
         "sleeping": (r >= 90) & (f >= 1) & (m > m.mean()),
-        "high value": features["spend"] >= np.sort(features["spend"])[n - math.ceil(0.1 * n)],
+        "high value": features["spend_365d"] >= np.sort(features["spend_365d"])[n - math.ceil(0.1 * n)],
         "new": (r <= 7) & (f <= 1),
         "potential": (r <= 15) & f.between(1, 2) & (m > fifth) & (m < top),
     }

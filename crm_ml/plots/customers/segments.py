@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -77,12 +76,12 @@ class MigrationDisplay(Display):
         across = max(len(_short(name)) for name in counts.columns) if columns > MOST_ACROSS else 2
         ax = new_axes(height_inches=0.6 + 0.075 * across + 0.33 * max(rows, 2)) if ax is None else ax
         shaded_cells(ax, shares, cmap=SHADES, highest=1.0)
-        size = SMALL_TEXT_SIZE if columns <= MOST_DATES else 6.5
+        narrow = columns > MOST_DATES
         for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
             share, customers = shares[row, column], float(counts.iloc[row, column])
             colour = "white" if share > 0.5 else INK
-            text = f"{_percent(share)}\n{short_number(customers)}"
-            ax.text(column, row, text, ha="center", va="center", size=size, color=colour, linespacing=1.1)
+            text = f"{100 * share:.0f}" if narrow else f"{_percent(share)}\n{short_number(customers)}"
+            ax.text(column, row, text, ha="center", va="center", size=SMALL_TEXT_SIZE, color=colour, linespacing=1.1)
         ax.set_xticks(range(columns), [_short(name) for name in counts.columns])
         totals = counts.sum(axis=1)
         ax.set_yticks(range(rows), [f"{_short(name)} ({short_number(totals[name])})" for name in counts.index])
@@ -90,7 +89,7 @@ class MigrationDisplay(Display):
             ax.tick_params(axis="x", rotation=90)
         ax.xaxis.tick_top()
         ax.xaxis.set_label_position("top")
-        ax.set(xlabel="after", ylabel="before")
+        ax.set(xlabel="after, % of the row" if narrow else "after", ylabel="before")
         dress(ax, grid=None)
         ax.set_xticks(np.arange(0.5, columns - 1), minor=True)
         ax.set_yticks(np.arange(0.5, rows - 1), minor=True)
@@ -302,4 +301,5 @@ def _percent(share: float) -> str:
 
 
 def _short(name: object) -> str:
-    return textwrap.shorten(str(name), NAME_CHARACTERS, placeholder="…")
+    text = str(name)
+    return text if len(text) <= NAME_CHARACTERS else f"{text[: NAME_CHARACTERS - 1].rstrip()}…"
