@@ -164,9 +164,10 @@ def _flows() -> pd.DataFrame:
     months = pd.date_range("2025-10-01", periods=4, freq="MS", tz="UTC")
     moved = _migration()
     rows = [
-        {"start": start, "end": end, "from": source, "to": target, "customers": customers}
+        {"start": start, "end": end, "from": source, "to": target, "customers": moved.loc[source, target]}
         for start, end in itertools.pairwise(months)
-        for (source, target), customers in moved.stack().items()
+        for source in moved.index
+        for target in moved.columns
     ]
     return pd.DataFrame(rows).astype({"from": kind, "to": kind})
 

@@ -1,5 +1,6 @@
 """From a shop's log to models, scores, plan and report, and what each step leaves behind."""
 
+import html
 import logging
 import os
 import re
@@ -46,7 +47,7 @@ def job(log, tmp_path_factory):
         on_step=steps.append,
         **MONEY,
     )
-    assert steps[-1] == "write scores, plan and report"
+    assert steps[-1] == "write scores, plan, segments and report"
     return made
 
 
@@ -82,7 +83,9 @@ def test_scores_cover_everyone_who_bought_before(job, shop):
     assert job.scores.index.tolist() == sorted(bought.loc[bought["amount"] >= 0, "customer_id"].unique())
     assert job.scores["churn_probability"].between(0, 1).all()
     assert (job.scores["clv_lower"] <= job.scores["clv_upper"]).all()
-    pd.testing.assert_frame_equal(pd.read_parquet(job.scores_path), job.scores)
+    written = pd.read_parquet(job.scores_path)
+    pd.testing.assert_frame_equal(written[job.scores.columns], job.scores)
+    pd.testing.assert_series_equal(written["segment"], job.base.segments.latest["segment"])
 
 
 def test_the_plan_keeps_to_the_budget_and_its_bound(job):
@@ -151,10 +154,41 @@ def test_bundles_carry_evidence_and_no_customer(job, shop):
 def test_the_report_shows_every_part(job):
     page = job.report_path.read_text(encoding="utf-8")
     assert "A &lt;shop&gt;" in page
-    for part in ("How right the models were", "Segments", "Value concentration", "Who to contact", "The plan"):
+    parts = ("What changed most", "Segments and flows", "Health", "Value concentration", "How right the models were")
+    for part in (*parts, "Who to contact and why", "The plan"):
         assert part in page
-    assert page.count('<svg class="plot"') == 8
+    assert page.count('<svg class="plot"') == 13
     assert scoring.assessment.CHURN_MODEL in page
+
+
+def test_the_page_tells_whom_to_contact_when_and_why(job, log):
+    page = html.unescape(job.report_path.read_text(encoding="utf-8"))
+    first = job.plan.contacts.nlargest(1, "expected_gain").index
+    features = crm_ml.build_features(log, as_of=AS_OF, features=job.trained.churn.feature_set).loc[first]
+    (reason,) = job.trained.churn.explain(features, top=1)["text"]
+    contact_on = job.scores.loc[first[0], "contact_on"]
+    row = page[page.index(f'<th scope="row">{first[0]}</th>') :]
+    assert f">{contact_on:%Y-%m-%d}</td>" in row[: row.index("</tr>")]
+    assert f">{reason}</td>" in row[: row.index("</tr>")]
+
+
+def test_the_same_moment_twice_gives_the_same_page(job, log, tmp_path):
+    policy = crm_ml.SegmentPolicy.from_toml(job.policy_path.read_text(encoding="utf-8"))
+    base = crm_ml.customer_base(log, as_of=AS_OF, policy=policy)
+    for name in ("once.html", "twice.html"):
+        scoring.write_review(
+            tmp_path / name,
+            log=log,
+            assessment=job.assessment,
+            base=base,
+            churn=job.trained.churn,
+            scores=job.scores,
+            plan=job.plan,
+            title="A <shop>",
+            currency="$",
+            value_horizon_days=365,
+        )
+        assert (tmp_path / name).read_bytes() == job.report_path.read_bytes()
 
 
 def test_training_again_makes_version_2_the_champion(job, log, folder):
@@ -180,7 +214,7 @@ def test_streamed_scores_equal_those_in_memory(job, log, tmp_path):
         log, tmp_path / "out" / "scores.parquet", as_of=AS_OF, churn=job.trained.churn, clv=job.trained.clv, **MONEY
     )
     found = pd.read_parquet(path).set_index("customer_id").sort_index()
-    pd.testing.assert_frame_equal(found, job.scores)
+    pd.testing.assert_frame_equal(found, job.scores[found.columns])
     assert [file.name for file in path.parent.iterdir()] == ["scores.parquet"]
 
 
@@ -220,8 +254,11 @@ def test_the_command_trains_scores_and_reports(files, job, tmp_path, capsys):
     np.testing.assert_allclose(found["churn_probability"], job.scores["churn_probability"], rtol=0, atol=1e-12)
     page = tmp_path / "report.html"
     plan = ["--offer", "coupon:1:0.05", "--offer", "call:6:0.2", "--budget", "200"]
-    app(["report", *files, *models, *plan, "--out", str(page)], standalone_mode=False)
-    assert "Who to contact" in page.read_text(encoding="utf-8")
+    segments = ["--segments", str(job.policy_path)]
+    app(["report", *files, *models, *plan, *segments, "--out", str(page)], standalone_mode=False)
+    told = page.read_text(encoding="utf-8")
+    assert "Who to contact and why" in told
+    assert f"Of policy {job.base.segments.policy.version_}" in told
 
 
 def test_the_command_ends_bad_input_with_its_message(files, tmp_path, monkeypatch, capsys):

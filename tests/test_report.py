@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crm_ml.decisions.lifecycle import LIFECYCLE_STAGES
+from crm_ml.decisions.segments import flows, migration
 from crm_ml.errors import CrmError, SchemaError
 from crm_ml.report import Headline, Note, PlanSummary, ReportContent, write_report
 from crm_ml.report.numbers import write_column, write_money
@@ -18,7 +20,7 @@ from crm_ml.report.tables import backtest_table, table
 
 HOSTILE = "<script>alert('x')</script>"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
-SECTIONS = ("overview", "data", "accuracy", "segments", "concentration", "contacts", "plan", "method")
+SECTIONS = ("overview", "segments", "health", "concentration", "accuracy", "contacts", "plan", "data", "method")
 
 BACKTEST = pd.DataFrame(
     {
@@ -66,6 +68,21 @@ class Page(HTMLParser):
         return [str(attrs[attribute]) for _, attrs in self.elements if attribute in attrs]
 
 
+KIND = pd.CategoricalDtype(["loyal", HOSTILE], ordered=True)
+MONTHS = pd.DatetimeIndex(["2017-09-01", "2017-10-01"], tz="UTC", name="cutoff")
+HISTORY = pd.DataFrame([["loyal", HOSTILE], [HOSTILE, HOSTILE], [None, "loyal"]], columns=MONTHS).astype(KIND)
+HEALTH = pd.DataFrame(
+    {
+        "month": MONTHS[[0, 0, 1, 1, 1]],
+        "segment": ["all", "all", "all", "all", HOSTILE],
+        "metric": ["revenue", "repurchase_rate", "revenue", "repurchase_rate", "revenue"],
+        "value": [3100.0, float("nan"), 2900.0, 0.4123, 1000.0],
+        "change": [float("nan"), float("nan"), -200.0, float("nan"), 1.0],
+        "change_share": [float("nan"), float("nan"), -0.0645, float("nan"), 0.1],
+    }
+)
+
+
 @pytest.fixture(scope="module")
 def content():
     rng = np.random.default_rng(7)
@@ -78,6 +95,7 @@ def content():
         period="2 January 2016 – 30 September 2017",
         currency="$",
         headlines=[Headline(label="Customers", value="24,931", note="with a purchase")],
+        changes=["Revenue fell from $3,100 to $2,900 (usual change −$12 ± $40)", HOSTILE],
         data_counts=pd.DataFrame(
             {"rows": [201455, 24931], "first": [pd.Timestamp("2016-01-02"), pd.NaT]},
             index=["transactions", "customers"],
@@ -99,6 +117,13 @@ def content():
         train_end=weeks[10],
         clv_holdout=pd.DataFrame({"mae": [38.2, 39.9], "gini": [0.51, 0.5]}, index=["BG/NBD", "lifetimes"]),
         segments=pd.DataFrame({"customers": [10, 30], "spend": [6000.5, 200.0]}, index=["loyal", "new"]),
+        flows=flows(HISTORY),
+        migration=migration(HISTORY),
+        lifecycle=pd.DataFrame({stage: [3, 4] for stage in LIFECYCLE_STAGES}, index=HISTORY.columns),
+        health=HEALTH,
+        cohorts=pd.DataFrame(
+            {"cohort": HISTORY.columns[[0, 0, 1]], "age": [0, 1, 0], "customers": 3, "share": [1, 0.5, 1]}
+        ),
         concentration=pd.DataFrame({"customer_share": share, "value_share": 1 - (1 - share) ** 3}),
         contacts=pd.DataFrame(
             {
@@ -107,6 +132,8 @@ def content():
                 "churn_probability": [0.876, 0.5],
                 "clv": [310.0, 95.5],
                 "expected_gain": [11.7, -0.25],
+                "contact_on": pd.to_datetime(["2017-10-04", None], utc=True),
+                "reason": ["waits 3 × the usual 9 days", None],
             },
             index=pd.Index([HOSTILE, "C2"], name="customer_id"),
         ),
@@ -151,11 +178,17 @@ def test_every_section_is_there_in_order_and_linked(page):
     [
         (None, []),
         ("overview", ["headlines"]),
+        ("overview", ["changes"]),
         ("data", ["dropped"]),
         ("data", ["fingerprint"]),
         ("accuracy", ["clv_holdout"]),
         ("accuracy", ["calibration"]),
         ("segments", ["segments"]),
+        ("segments", ["flows"]),
+        ("segments", ["migration"]),
+        ("segments", ["lifecycle"]),
+        ("health", ["health"]),
+        ("health", ["cohorts"]),
         ("concentration", ["concentration"]),
         ("contacts", ["contacts"]),
         ("plan", ["plan"]),
@@ -178,7 +211,7 @@ def test_headings_start_at_one_and_skip_no_level(page):
 
 def test_every_figure_is_described_and_captioned(page):
     drawings = [attrs for tag, attrs in page.elements if tag == "svg"]
-    assert len(drawings) == 8
+    assert len(drawings) == 13
     assert all(attrs["role"] == "img" and len(str(attrs["aria-label"])) > 40 for attrs in drawings)
     assert len([tag for tag, _ in page.elements if tag == "figcaption"]) == 8
 
@@ -192,6 +225,17 @@ def test_nothing_comes_from_another_host(text, page):
     assert not re.search(r"(?i)https?:|//[a-z]|@import|url\((?!#)", text)
     assert page.having("src") == []
     assert all(link.startswith("#") for link in page.having("href"))
+
+
+def test_figures_hold_shapes_and_no_pictures_that_the_page_would_not_show(page):
+    assert not [tag for tag, _ in page.elements if tag in ("image", "img")]
+
+
+def test_health_is_told_by_month_and_by_segment(text):
+    assert re.search(r"2017-10</th>\s*<td[^>]*>41.2%</td>\s*<td[^>]*>\$2,900</td>", text)
+    assert re.search(r"2017-09</th>\s*<td[^>]*>–</td>\s*<td[^>]*>\$3,100</td>", text)
+    assert "In the last step 1 of 2 customers changed segment; 1 arrived." in text
+    assert "50% of customers bought in the month after that of their first purchase." in text
 
 
 def test_ids_are_unique_and_every_reference_resolves(text, page):
