@@ -76,6 +76,14 @@ def test_relative_change_is_change_over_the_size_before(frame) -> None:
     np.testing.assert_allclose(frame["change_share"], wanted, rtol=1e-9)
 
 
+def test_relative_change_from_below_nothing_is_upwards() -> None:
+    log = CustomerLog(
+        pd.DataFrame({"customer_id": "ann", "timestamp": ["2024-04-02", "2024-05-02"], "amount": [-4, 2]})
+    )
+    found = health(log, cutoffs=["2024-05-01", "2024-06-01"]).set_index("metric").loc["revenue", "change_share"]
+    np.testing.assert_array_equal(found, [np.nan, 1.5])
+
+
 def test_segments_add_up_to_all(frame) -> None:
     wide = frame[frame["metric"].isin(ADDED)].pivot_table(index=["month", "metric"], columns="segment", values="value")
     wide = wide.dropna()
@@ -250,7 +258,7 @@ def history(columns, index=("ann",), names=("gold",), **_):
         ({"cutoffs": ["2024-05-01 12:00"]}, SchemaError, "`cutoffs` must be one or more midnights UTC"),
         ({"dormant_days": 0}, SchemaError, "`dormant_days` must be a positive number of days"),
         ({"complaint_events": ["moan"]}, SchemaError, r"Absent: \['moan'\]; present: \['view'\]"),
-        ({"return_events": "view"}, SchemaError, "must have events of the types named"),
+        ({"return_events": ["view", "sent back"]}, SchemaError, r"Absent: \['sent back'\]"),
         ({"segments": history(["2024-04-01"], index=["ann", "ann"])}, SchemaError, "hold every customer once"),
         ({"segments": history(["2024-06-01"])}, SchemaError, r"column at the start of one of the months"),
         ({"segments": history(["2024-04-01"], names=["all"])}, SchemaError, "must not be called 'all'"),
@@ -300,6 +308,14 @@ def test_cohorts_do_not_see_what_comes_later(shop, log) -> None:
     for as_of in ("2024-09-01", "2024-09-30 23:59"):
         pd.testing.assert_frame_equal(cohort_retention(log, as_of=as_of), seen, check_exact=True)
     assert seen["cohort"].max() == pd.Timestamp("2024-08-01", tz="UTC")
+
+
+def test_cohorts_begin_with_the_month_and_need_a_customer() -> None:
+    orders = pd.DataFrame({"customer_id": ["ann", "ann", "bob"], "amount": 1.0})
+    log = CustomerLog(orders.assign(timestamp=["2024-02-01", "2024-03-31 23:59:59.999999", "2024-05-01"]))
+    found = cohort_retention(log, as_of="2024-06-01")
+    assert found["cohort"].dt.month.tolist() == [2, 2, 2, 2, 5]
+    assert found["buyers"].tolist() == [1, 1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("as_of", ["2024-01-31", "2023-01-01"])

@@ -110,7 +110,7 @@ def _types(named: Sequence[str] | None, default: str, known: tuple[str, ...]) ->
     if named is None:
         return (default,) if default in known else ()
     absent = sorted(set(named) - set(known))
-    if absent or isinstance(named, str):
+    if absent:
         raise SchemaError(
             f"The log must have events of the types named before the last cutoff. Absent: {absent}; "
             f"present: {list(known)}.\nName others, or none."
