@@ -227,11 +227,13 @@ def test_the_interval_covers_regular_buyers_of_whom_most_leave(shop):
 def test_neither_the_future_nor_parts_and_threads_leave_a_trace(shop):
     now, whole = pd.Timestamp("2025-03-01", tz="UTC"), shop.transactions.iloc[:2_000]
     past = whole[whole["timestamp"] < now]
-    frames = []
+    models, frames = [], []
     for transactions, n_buckets, threads in ((whole, 1, 1), (past, 7, 2)):
         log = crm_ml.CustomerLog(transactions, n_buckets=n_buckets, threads=threads)
-        frames.append(NextPurchaseModel(process="ModifiedBetaGeo").fit(log, as_of=now).predict(log, as_of=now))
+        models.append(NextPurchaseModel(process="ModifiedBetaGeo").fit(log, as_of=now))
+        frames.append(models[-1].predict(log, as_of=now))
     pd.testing.assert_frame_equal(*frames, check_exact=True)
+    pd.testing.assert_frame_equal(*(model.weights_ for model in models), check_exact=True)
 
 
 def test_the_better_of_two_predictions_gets_the_weight():

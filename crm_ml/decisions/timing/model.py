@@ -62,6 +62,7 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
     >>> model = NextPurchaseModel(process="ModifiedBetaGeo").fit(log, as_of="2017-10-01")
     >>> found = model.predict(log, as_of="2017-10-01").loc["1"]
     >>> [found[f"next_purchase_{part}"].strftime("%m-%d") for part in ("lower", "median", "upper")]
+    ['10-01', '10-05', '10-12']
     """
 
     process_: PurchaseProcess
