@@ -67,7 +67,9 @@ def plan_of(names: list[str]):
 
 @pytest.fixture(scope="module")
 def churn_model() -> ChurnModel:
-    return ChurnModel(horizon_days=(30, 60), n_cutoffs=3).fit(load_sample(), as_of="2017-10-01")
+    return ChurnModel(horizon_days=(30, 60), features=("rfm",), n_cutoffs=3, calibration="none").fit(
+        load_sample(), as_of="2017-10-01"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -361,6 +361,34 @@ def test_backtest_draws_a_dot_per_predictor_and_cutoff_the_latest_filled():
     assert latest.get_markerfacecolor() != "white"
 
 
+def test_a_backtest_of_many_cutoffs_has_two_marks_and_every_dot():
+    cutoffs = pd.date_range("2016-01-01", periods=24, freq="MS")
+    data = pd.DataFrame({"predictor": "model", "cutoff": cutoffs, "auc": np.linspace(0.7, 0.8, 24)})
+    ax = BacktestDisplay(data, "auc").plot().ax_
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["2016-01-01 to 2017-11-01", "2017-12-01"]
+    np.testing.assert_array_equal(labelled(ax, "2016-01-01 to 2017-11-01").get_xdata(), data["auc"][:-1])
+    np.testing.assert_array_equal(labelled(ax, "2017-12-01").get_xdata(), data["auc"][-1:])
+
+
+@pytest.mark.parametrize("cutoffs", [3, 7, 8])
+def test_a_backtest_of_long_names_keeps_its_key_on_the_page(cutoffs):
+    when = pd.date_range("2016-01-01", periods=cutoffs, freq="MS")
+    data = pd.DataFrame({"predictor": "a predictor of many words, " * 9, "cutoff": when, "auc": 0.7})
+    display = BacktestDisplay(data, "auc").plot()
+    display.figure_.savefig(io.BytesIO())
+    page, key, names = (
+        part.get_window_extent()
+        for part in (display.figure_, display.ax_.get_legend(), display.ax_.get_yticklabels()[0])
+    )
+    assert page.x0 <= min(key.x0, names.x0)
+    assert key.x1 <= page.x1
+
+
+def test_a_currency_of_letters_keeps_its_space():
+    assert short_number(-1_250, prefix="CHF") == "−CHF\N{NO-BREAK SPACE}1.25k"
+    assert short_number(1_250, prefix="R$") == "R$1.25k"
+
+
 def test_segments_draw_shares_not_totals():
     bars = SegmentsDisplay(SEGMENTS).plot().ax_.patches
     assert [bar.get_width() for bar in bars] == [0.75, 0.25, 0.25, 0.75]

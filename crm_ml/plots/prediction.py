@@ -222,7 +222,7 @@ class BacktestDisplay(Display):
         ax.set(ylim=(len(names) - 0.5, -0.5), xlabel=self.metric.replace("_", " "))
         ax.margins(x=0.08)
         ax.xaxis.set_major_locator(MaxNLocator(6))
-        key(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, columnspacing=0.8, handletextpad=0.1)
+        key(ax, loc="lower right", bbox_to_anchor=(1, 1), ncols=4, columnspacing=0.6, handletextpad=0.1)
         dress(ax, grid="x")
         ax.tick_params(axis="y", length=0)
         self.ax_, self.figure_ = ax, figure_of(ax)
