@@ -80,7 +80,7 @@ def test_relative_change_from_below_nothing_is_upwards() -> None:
     log = CustomerLog(
         pd.DataFrame({"customer_id": "ann", "timestamp": ["2024-04-02", "2024-05-02"], "amount": [-4, 2]})
     )
-    found = health(log, cutoffs=["2024-05-01", "2024-06-01"]).set_index("metric").loc["revenue", "change_share"]
+    found = base_health(log, cutoffs=["2024-05-01", "2024-06-01"]).set_index("metric").loc["revenue", "change_share"]
     np.testing.assert_array_equal(found, [np.nan, 1.5])
 
 

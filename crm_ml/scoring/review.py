@@ -23,6 +23,9 @@ __all__ = ["write_review"]
 
 CONTACTS_SHOWN = 15
 ACTIVE_DAYS = 30
+FRONTIER_POINTS = 11
+TABLES_SHOWN = 30
+"""Kinds of events counted, at most, the most frequent first."""
 FLOWS_SHOWN = 4
 """Moments between which flows are drawn."""
 
@@ -64,7 +67,7 @@ def write_review(
         currency=currency,
         headlines=_headlines(scores, plan, currency, value_horizon_days),
         changes=base.changes(currency=currency)["words"].tolist(),
-        data_counts=log.counts(),
+        data_counts=log.counts().nlargest(TABLES_SHOWN, "rows"),
         dropped=_dropped(log),
         fingerprint=str(log.fingerprint(as_of=as_of)["content_hash"]),
         backtest=assessment.churn.metrics[_SHOWN_MEASURES],
@@ -91,7 +94,7 @@ def write_review(
             value_basis={offer.name: str(offer.value_basis) for offer in plan.offers},
         ),
         comparison=plan.comparison(),
-        frontier=plan.frontier(),
+        frontier=plan.frontier(points=FRONTIER_POINTS),
         notes=_notes(assessment, base, scores, value_horizon_days),
     )
     return write_report(content, path)

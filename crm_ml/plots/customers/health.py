@@ -225,7 +225,8 @@ class CohortDisplay(Display):
         highest = max(float(np.nanmax(shares.to_numpy())), 0.01)
         cells = shaded_cells(ax, shares.to_numpy(), cmap=SHADES, highest=highest)
         bar = figure_of(ax).colorbar(cells, cax=ax.inset_axes((1.03, 0, 0.03, 1)), format=PercentFormatter(1))
-        bar.solids.set(rasterized=False, edgecolor="face")
+        for solid in bar.ax.collections:
+            solid.set(rasterized=False, edgecolor="face")
         bar.outline.set_edgecolor(RULE)
         bar.ax.tick_params(labelsize=TEXT_SIZE, labelcolor=INK, color=RULE, length=3)
         bar.ax.yaxis.set_major_locator(MaxNLocator(5))

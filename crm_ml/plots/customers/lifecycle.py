@@ -12,15 +12,14 @@ from matplotlib.axes import Axes
 
 from crm_ml.decisions.lifecycle import LIFECYCLE_STAGES
 from crm_ml.errors import SchemaError
+from crm_ml.plots.bars import name_stack
 from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
-    INK,
     MARKS,
     PALE,
     PRIMARY,
     RULE,
     SECONDARY,
-    SMALL_TEXT_SIZE,
     dress,
     figure_of,
     new_axes,
@@ -41,9 +40,6 @@ FILLS: Mapping[str, str] = {
     "churned": MARKS[4].colour,
 }
 MOST_MONTHS, MOST_DATES = 5, 4
-SHRINK = {"shrinkA": 2, "shrinkB": 0}
-NEAREST = 0.062
-"""How close two names may stand, as a share of the height."""
 
 
 class LifecycleDisplay(Display):
@@ -86,15 +82,16 @@ class LifecycleDisplay(Display):
         """Draw the bars, with each stage's name and latest count beside the last."""
         ax = new_axes() if ax is None else ax
         at, base = np.arange(len(self.data)), np.zeros(len(self.data))
-        middles = []
+        middles = {}
         for stage in LIFECYCLE_STAGES:
             counts = self.data[stage].to_numpy(dtype=float)
             ax.bar(at, counts, bottom=base, width=0.86, color=FILLS[stage], edgecolor="white", linewidth=0.5)
-            middles.append(base[-1] + counts[-1] / 2)
+            middles[stage] = float(base[-1] + counts[-1] / 2)
             base += counts
         top = float(base.max()) or 1.0
         ax.set(ylim=(0, 1.02 * top), xlim=(-0.6, len(at) - 0.4), ylabel="customers")
-        self._name_stages(ax, np.array(middles) / (1.02 * top))
+        latest = self.data.iloc[-1]
+        name_stack(ax, middles, {stage: f"{stage} {short_number(float(latest[stage]))}" for stage in middles}, FILLS)
         monthly = bool((pd.DatetimeIndex(self.data.index).day == 1).all())
         shown = at[:: -math.ceil(len(at) / (MOST_MONTHS if monthly else MOST_DATES))]
         ax.set_xticks(shown, [f"{self.data.index[place]:{'%Y-%m' if monthly else '%Y-%m-%d'}}" for place in shown])
@@ -102,33 +99,3 @@ class LifecycleDisplay(Display):
         dress(ax)
         self.ax_, self.figure_ = ax, figure_of(ax)
         return self
-
-    def _name_stages(self, ax: Axes, middles: np.ndarray) -> None:
-        places = _apart(middles, nearest=NEAREST)
-        for stage, middle, place in zip(LIFECYCLE_STAGES, middles, places, strict=True):
-            ax.annotate(
-                f"{stage} {short_number(float(self.data[stage].iloc[-1]))}",
-                (1, middle),
-                xycoords="axes fraction",
-                xytext=(1.05, place),
-                textcoords="axes fraction",
-                va="center",
-                color=INK,
-                size=SMALL_TEXT_SIZE,
-                arrowprops={"arrowstyle": "-", "color": FILLS[stage], "linewidth": 2.4, "relpos": (0, 0.5)} | SHRINK,
-            )
-
-
-def _apart(places: np.ndarray, *, nearest: float) -> np.ndarray:
-    """Return ascending places moved up, then down from the top, until all are at least so far from each other.
-
-    >>> _apart(np.array([0.1, 0.1, 0.98]), nearest=0.1).round(2).tolist()
-    [0.1, 0.2, 0.98]
-    """
-    moved = np.array(places, dtype=float)
-    for i in range(1, len(moved)):
-        moved[i] = max(moved[i], moved[i - 1] + nearest)
-    moved[-1] = min(moved[-1], 1.0)
-    for i in range(len(moved) - 2, -1, -1):
-        moved[i] = min(moved[i], moved[i + 1] - nearest)
-    return moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +14,10 @@ from matplotlib.path import Path
 
 from crm_ml.decisions.segments.migration import ARRIVED, flows, head_counts, migration, migration_shares
 from crm_ml.events.clock import Moment
+from crm_ml.plots.bars import name_stack
 from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
     INK,
-    LINE_INCHES,
     MUTED,
     PALE,
     PRIMARY,
@@ -39,7 +39,7 @@ __all__ = ["FlowsDisplay", "MigrationDisplay", "SegmentSharesDisplay"]
 SHADES = LinearSegmentedColormap.from_list("shades", ["#f4f7fa", PALE, PRIMARY, "#06294b"])
 MOST_DATES = 7
 MOST_ACROSS = 4
-NAME_CHARACTERS = 22
+NAME_CHARACTERS = 18
 NODE_WIDTH = 0.16
 BANDS = {"stayed": (RULE, 0.55), "rose": (PRIMARY, 0.6), "fell": (SECONDARY, 0.6), "arrived": (MUTED, 0.35)}
 """Colour and opacity of a band by what its customers did."""
@@ -159,10 +159,10 @@ class FlowsDisplay(Display):
             )
         for at, (_, step) in enumerate(steps):
             _draw_bands(ax, step, at, dict(tops[at]), dict(tops[at + 1]), order)
-        last = {name: tops[-1][name] - enters[name] / 2 for name in tops[-1]}
+        ax.set(xlim=(-NODE_WIDTH, len(steps) + NODE_WIDTH / 2), ylim=(0, None), ylabel="customers")
+        last = {name: tops[-1][name] - float(enters[name]) / 2 for name in reversed(tops[-1])}
         shares = enters / enters.sum()
-        _name_at_right(ax, len(steps) + NODE_WIDTH * 0.8, last, {name: _percent(shares[name]) for name in last})
-        ax.set(xlim=(-NODE_WIDTH, len(steps) + NODE_WIDTH), ylim=(0, None), ylabel="customers")
+        name_stack(ax, last, {name: f"{_short(name)} {_percent(shares[name])}" for name in last}, colours)
         _date_ticks(ax, [steps[0][0][0], *(end for (_, end), _ in steps)])
         ax.yaxis.set_major_formatter(number_axis())
         drawn = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
@@ -210,10 +210,10 @@ class SegmentSharesDisplay(Display):
             bottoms = tops[:, at] - heights
             edge: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}
             ax.bar(np.arange(len(totals)), heights, 0.8, bottom=bottoms, color=colours[name], **edge)
-        last = {name: tops[-1, at] - shares[-1, at] / 2 for at, name in enumerate(self.data.columns) if shares[-1, at]}
-        told = dict(zip(self.data.columns, map(_percent, shares[-1]), strict=True))
-        _name_at_right(ax, len(totals) - 0.5, last, {name: told[name] for name in last})
         ax.set(xlim=(-0.5, len(totals) - 0.5), ylim=(0, 1), ylabel="share of customers")
+        held = [(name, at) for at, name in enumerate(self.data.columns) if shares[-1, at]][::-1]
+        middles = {name: tops[-1, at] - shares[-1, at] / 2 for name, at in held}
+        name_stack(ax, middles, {name: f"{_short(name)} {_percent(shares[-1, at])}" for name, at in held}, colours)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         _date_ticks(ax, list(self.data.index))
         dress(ax, grid=None)
@@ -268,24 +268,6 @@ def _band(near: float, far: float, start: float, end: float, height: float) -> P
 def _shades(names: Sequence[str]) -> dict[str, str]:
     """Give the segments shades of one colour, the first the darkest."""
     return {name: to_hex(SHADES(1 - 0.85 * (at / max(1, len(names) - 1)) ** 0.7)) for at, name in enumerate(names)}
-
-
-def _name_at_right(ax: Axes, x: float, middles: Mapping[str, float], told: Mapping[str, str]) -> None:
-    """Write the names beside the last bar, each at its middle or as near as the names above and below let it."""
-    whole = float(ax.dataLim.ymax)
-    apart = whole * LINE_INCHES * 0.85 / (ax.get_position().height * figure_of(ax).get_figheight())
-    lowest = apart / 2
-    places = dict(sorted(middles.items(), key=lambda item: item[1]))
-    for name, middle in places.items():
-        places[name] = max(middle, lowest)
-        lowest = places[name] + apart
-    highest = whole - apart / 2
-    for name in reversed(places):
-        places[name] = min(places[name], highest)
-        highest = places[name] - apart
-    for name in middles:
-        text = f"{_short(name)} {told[name]}"
-        ax.text(x, places[name], text, va="center", ha="left", size=SMALL_TEXT_SIZE, color=INK)
 
 
 def _date_ticks(ax: Axes, dates: Sequence[Any]) -> None:
