@@ -67,7 +67,7 @@ class OwnGaps:
 
     >>> sure = OwnGaps(mean=np.log(7.0), weight=1e6, shape=1e6, rate=1e4, a=1e-9, b=1.0)
     >>> one = GapStatistics(*np.zeros((4, 1)))
-    >>> sure.survival(one, np.array([[7.0 * np.exp(0.0674 * 2 ** 0.5) - 0.5]])).round(2).tolist()
+    >>> sure.survival(one, np.array([[7.0 * np.exp(0.0674) - 0.5]])).round(2).tolist()
     [[0.25]]
     """
 

@@ -82,7 +82,7 @@ def next_purchase_days(log: CustomerLog, *, as_of: Moment, until: Moment) -> pd.
     Examples
     --------
     >>> import crm_ml
-    >>> next_purchase_days(crm_ml.load_sample(), as_of="2017-10-01", until="2017-11-01").median()
+    >>> next_purchase_days(crm_ml.load_sample(), as_of="2017-10-01", until="2017-11-01").median().item()
     4.0
     """
     begin, end, known_day = moment(as_of), moment(until, name="until"), last_day(as_of)

@@ -48,8 +48,8 @@ class NextPurchaseModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn sh
     own_gaps_ : OwnGaps
     weights_ : DataFrame
         Indexed by ``gaps`` ("0", "1–4", "5 or more"): ``own_gaps_share`` of the blend; ``customers`` in the windows;
-        ``log_score`` of the process alone, the own gaps alone and the blend: mean log probability of the day of
-        the next purchase, higher is better; missing without a window.
+        ``process_log_score``, ``own_gaps_log_score`` and, of the blend, ``log_score``: mean log probability of the
+        day of the next purchase, higher is better; missing without a window.
     notes_ : list of str
         Which process was chosen and why.
     fitted_as_of_ : Timestamp

@@ -69,7 +69,7 @@ def replenishment(log: CustomerLog, *, as_of: Moment) -> pd.DataFrame:
     ...                        "timestamp": ["2024-01-01", "2024-01-08", "2024-01-17", "2024-01-01", "2024-01-10"]})
     >>> found = replenishment(CustomerLog(orders), as_of="2024-02-01").loc["coffee"]
     >>> found[["customers", "gaps", "gap_lower", "gap_median"]].tolist()
-    [2.0, 3.0, 7.0, 9.0]
+    [2.0, 3.0, 9.0, 9.0]
     """
     counts = _counted(log, as_of=as_of)
     codes, own = zip(*counts.groupby("category", sort=True), strict=True)
