@@ -200,7 +200,7 @@ def test_displays_draw_what_their_frames_say() -> None:
     history = HISTORY.segments
     matrix = MigrationDisplay.from_history(history).plot()
     counts = migration(history)
-    np.testing.assert_allclose(matrix.ax_.images[0].get_array(), migration_shares(counts[counts.sum(axis=1) > 0]))
+    np.testing.assert_allclose(matrix.ax_.collections[0].get_array(), migration_shares(counts[counts.sum(axis=1) > 0]))
     assert len(matrix.ax_.texts) == (counts.to_numpy() > 0).sum()
     bands = FlowsDisplay.from_history(history).plot()
     moved = flows(history)
@@ -213,7 +213,7 @@ def test_displays_draw_what_their_frames_say() -> None:
     heights = np.array([bar.get_height() for bar in shares.ax_.patches]).reshape(len(last), -1)
     heads = head_counts(history)
     np.testing.assert_allclose(heights.T, heads.div(heads.sum(axis=1), axis=0))
-    assert [text.get_text().rpartition(" ")[0] for text in shares.ax_.texts] == last.index[last > 0].tolist()
+    assert [text.get_text().rpartition(" ")[0] for text in shares.ax_.texts] == last.index[last > 0].tolist()[::-1]
 
 
 def test_bands_fill_the_bars_they_join() -> None:

@@ -81,7 +81,7 @@ def customer_base(
     >>> import crm_ml
     >>> base = crm_ml.customer_base(crm_ml.load_sample(), as_of="2017-10-15", months=3)
     >>> base.months.strftime("%Y-%m-%d").tolist(), base.segments.segments.shape
-    (['2017-08-01', '2017-09-01', '2017-10-01'], (2450, 4))
+    (['2017-08-01', '2017-09-01', '2017-10-01'], (2451, 4))
     """
     if not months >= 2:
         raise SchemaError(out_of_range("months", months, "be at least 2"))

@@ -122,7 +122,7 @@ class FlowsDisplay(Display):
     ...                       "from": ["gold", "gold", "basic"], "to": ["gold", "basic", "basic"],
     ...                       "customers": [8, 2, 90]}).astype({"from": names, "to": names})
     >>> [text.get_text() for text in FlowsDisplay(moved).plot().ax_.texts]
-    ['gold 8%', 'basic 92%']
+    ['basic 92%', 'gold 8%']
     """
 
     def __init__(self, data: pd.DataFrame) -> None:
@@ -187,7 +187,7 @@ class SegmentSharesDisplay(Display):
     --------
     >>> counts = pd.DataFrame({"gold": [10, 30], "basic": [90, 90]}, index=pd.to_datetime(["2024-01-01", "2024-02-01"]))
     >>> [text.get_text() for text in SegmentSharesDisplay(counts).plot().ax_.texts]
-    ['gold 25%', 'basic 75%']
+    ['basic 75%', 'gold 25%']
     """
 
     def __init__(self, data: pd.DataFrame) -> None:
