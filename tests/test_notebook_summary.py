@@ -1,4 +1,4 @@
-"""What logs, models and plans show in a notebook: escaped, small, in the notebook's own colours, the same each time."""
+"""What logs, models, plans and segments show in a notebook: escaped, small, in the notebook's colours, and stable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crm_ml import ChurnModel, CLVModel, CustomerLog, Offer, allocate_budget, load_sample
+from crm_ml import (
+    ChurnModel,
+    CLVModel,
+    CustomerLog,
+    Offer,
+    Segment,
+    SegmentPolicy,
+    allocate_budget,
+    customer_base,
+    load_sample,
+)
+from crm_ml.decisions import head_counts
+from crm_ml.features import Threshold, all_of, any_of
 from crm_ml.notebook_summary import summary_html
 
 HOSTILE = "</td><script>alert('x')</script>"
@@ -172,3 +184,30 @@ def test_a_summary_has_no_colour_of_its_own_and_is_the_same_each_time(churn_mode
 )
 def test_values_read_well(value: object, shown: str) -> None:
     assert Texts(summary_html("", {"it": value})).texts == ["it", shown]
+
+
+def test_a_policy_shows_its_rules_then_its_numbers():
+    policy = SegmentPolicy(
+        [
+            Segment(HOSTILE, Threshold("x", ">=", quantile=0.5), keep=Threshold("x", ">", mean=0.5)),
+            Segment("low", all_of(Threshold("x", "<", 1), any_of(Threshold("x", ">", 0), Threshold("y", "<=", 7)))),
+        ]
+    )
+    shown = policy._repr_html_()
+    assert SAFE in shown
+    texts = Texts(shown).texts
+    assert {"not fitted", "x >= quantile 0.5", "x > 0.5 × mean", "x < 1 and (x > 0 or y <= 7)"} < set(texts)
+    assert "only from" not in texts
+    policy.fit(pd.DataFrame({"x": [1.0, 2.0, 4.5], "y": 1.0}))
+    assert {policy.version_, "x >= 2", "x > 1.25"} < set(Texts(policy._repr_html_()).texts)
+
+
+def test_a_history_and_a_base_show_how_many_are_where():
+    base = customer_base(load_sample(), as_of="2017-06-01", months=2)
+    counts = head_counts(base.segments.segments).iloc[-1]
+    for shown in (base.segments, base):
+        texts = Texts(shown._repr_html_()).texts
+        at = texts.index("2017-06-01", 4)
+        assert texts[at : at + 1 + len(counts)] == ["2017-06-01", *(f"{count:,}" for count in counts)]
+        assert base.segments.policy.version_ in texts
+    assert base.changes()["words"].iloc[0] in Texts(base._repr_html_()).texts

@@ -25,11 +25,19 @@ from crm_ml.decisions.segments import (
     change_rates,
     flows,
     head_counts,
+    membership_features,
     migration,
     migration_shares,
     segment_history,
 )
-from crm_ml.decisions.timing import NextPurchaseModel, interval_coverage, replenishment, replenishment_due
+from crm_ml.decisions.timing import (
+    NextPurchaseModel,
+    coverage_curve,
+    interval_coverage,
+    purchase_outcomes,
+    replenishment,
+    replenishment_due,
+)
 from crm_ml.decisions.uplift import (
     PolicyValue,
     UpliftModel,
@@ -65,6 +73,7 @@ __all__ = [
     "base_health",
     "change_rates",
     "cohort_retention",
+    "coverage_curve",
     "cross_fitted_uplift",
     "design_experiment",
     "effect_groups",
@@ -76,11 +85,13 @@ __all__ = [
     "largest_changes",
     "lifecycle_history",
     "lifecycle_stages",
+    "membership_features",
     "migration",
     "migration_shares",
     "minimum_detectable_effect",
     "plan_within_folds",
     "policy_value",
+    "purchase_outcomes",
     "qini",
     "qini_curve",
     "read_experiment",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import pandas as pd
 
 from crm_ml.decisions.health import base_health, cohort_retention, largest_changes
 from crm_ml.decisions.lifecycle import Lifecycle, lifecycle_history
-from crm_ml.decisions.segments import SegmentHistory, SegmentPolicy, segment_history
+from crm_ml.decisions.segments import SegmentHistory, SegmentPolicy, head_counts, segment_history
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.log import CustomerLog, monthly_cutoffs
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["CustomerBase", "customer_base"]
 
@@ -19,7 +21,7 @@ HISTORY_DAYS = 28
 """Of a log, at least, before its first month ends."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CustomerBase:
     """What a customer team looks at every month.
 
@@ -49,6 +51,15 @@ class CustomerBase:
     def changes(self, n: int = 3, *, currency: str = "") -> pd.DataFrame:
         """Return the numbers that changed most in the last month; see `crm_ml.decisions.largest_changes`."""
         return largest_changes(self.health, n, currency=currency)
+
+    def __repr__(self) -> str:
+        return f"CustomerBase(as of {self.as_of:%Y-%m-%d}, {len(self.months):,} months, {self.segments!r})"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what changed most, and the segments."""
+        changed = {f"changed {rank}": words for rank, words in enumerate(self.changes()["words"], start=1)}
+        facts = {"as of": self.as_of, "policy": self.segments.policy.version_, **changed}
+        return summary_html("CustomerBase", facts, head_counts(self.segments.segments).iloc[::-1])
 
 
 def customer_base(
@@ -96,7 +107,7 @@ def customer_base(
     if policy is None:
         policy = SegmentPolicy.preset("shop").for_log(log, as_of=ends[0])
     if policy.fixed_ is None:
-        policy = policy.fit(policy.build_features(log, as_of=now))
+        policy = dataclasses.replace(policy).fit(policy.build_features(log, as_of=now))
     segments = segment_history(log, policy, cutoffs=moments)
     return CustomerBase(
         as_of=now,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crm_ml.decisions.segments.migration import head_counts
 from crm_ml.decisions.segments.policy import SegmentPolicy
 from crm_ml.events.clock import Moment, moments, stamps
 from crm_ml.events.log import CustomerLog
@@ -18,11 +19,12 @@ from crm_ml.features.history import History
 from crm_ml.features.panels.panel import nobody_bought
 from crm_ml.features.panels.sweep import Sweep
 from crm_ml.features.rules.rule_features import rule_features
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["SegmentHistory", "segment_history"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SegmentHistory:
     """The segments of all customers over time.
 
@@ -40,6 +42,15 @@ class SegmentHistory:
     segments: pd.DataFrame
     latest: pd.DataFrame
     policy: SegmentPolicy
+
+    def __repr__(self) -> str:
+        customers, cutoffs = self.segments.shape
+        return f"SegmentHistory({customers:,} customers, {cutoffs:,} cutoffs, policy {self.policy.version_})"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook how many customers each segment had."""
+        facts = {"customers": len(self.segments), "policy": self.policy.version_}
+        return summary_html("SegmentHistory", facts, head_counts(self.segments).iloc[::-1])
 
 
 def segment_history(

@@ -24,6 +24,7 @@ from crm_ml.features.feature import Builder
 from crm_ml.features.panels.panel import build_features
 from crm_ml.features.rules.rule_features import buildable, rule_features
 from crm_ml.features.rules.rules import BOUNDS
+from crm_ml.notebook_summary import summary_html
 
 __all__ = ["SegmentPolicy"]
 
@@ -318,6 +319,23 @@ class SegmentPolicy:
         return self._text(self._fixed()) == other._text(other._fixed())
 
     __hash__ = None  # type: ignore[assignment]  # fit changes a policy
+
+    def _repr_html_(self) -> str:
+        """Show the rules in a notebook, with numbers where they are known."""
+        fixed = self._fixed()
+        facts = {"version": "not fitted" if fixed is None else self.version_, "all others are": self.otherwise}
+        rows = {
+            segment.name: (
+                str(segment.rule),
+                "" if segment.keep is None else str(segment.keep),
+                f"{segment.minimum_stay_days:g} days" if segment.minimum_stay_days else "",
+                ", ".join(segment.only_from),
+            )
+            for segment in fixed or self.segments
+        }
+        columns = ["rule", "kept while", "held for at least", "only from"]
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("segment")
+        return summary_html("SegmentPolicy", facts, table.loc[:, (table != "").any()])
 
     def _text(self, fixed: tuple[Segment, ...] | None) -> PolicyText:
         return PolicyText(tuple(self.segments), self.otherwise, tuple(self.features), fixed)

@@ -15,6 +15,7 @@ from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import DAY, Moment, moment, stamps
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.order_lines import line_column
+from crm_ml.features.builders.stretch import usual_gap
 from crm_ml.features.past import Past
 from crm_ml.features.ragged import owner_of
 
@@ -120,7 +121,7 @@ def iter_replenishment_due(log: CustomerLog, *, as_of: Moment, prior_gaps: float
         first, last = bought.ends()
         own = np.add.reduceat(np.log(np.maximum(bought.gaps(), 1.0)), first) if len(first) else np.zeros(0)
         count, code = (last - first).astype(np.float64), bought.category[first]
-        gap = np.exp((own + prior_gaps * np.log(prior[code])) / (count + prior_gaps))
+        gap = usual_gap(own, count, np.log(prior[code]), prior_gaps)
         some = np.isfinite(gap)
         on = bought.day[last] + np.where(some, np.rint(gap), 0.0).astype(np.int64)
         keys = [

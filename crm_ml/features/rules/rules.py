@@ -147,6 +147,13 @@ class Threshold:
             )
         return Threshold(self.feature, self.operator, bound)
 
+    def __str__(self) -> str:
+        if self.quantile is not None:
+            return f"{self.feature} {self.operator} quantile {self.quantile:g}"
+        if self.mean is not None:
+            return f"{self.feature} {self.operator} {self.mean:g} × mean"
+        return f"{self.feature} {self.operator} {self.value:.6g}"
+
     def _bound(self, values: Float) -> float:
         if self.quantile is not None:
             return quantile_bound(values, self.operator, self.quantile)
@@ -181,6 +188,9 @@ class _Group:
     def _each(self, customers: pd.DataFrame) -> list[Bool]:
         return [rule.fires(customers) for rule in self.rules]
 
+    def _joined(self, word: str) -> str:
+        return word.join(str(rule) if isinstance(rule, Threshold) else f"({rule})" for rule in self.rules)
+
 
 @dataclass(frozen=True)
 class AllOf(_Group):
@@ -191,6 +201,9 @@ class AllOf(_Group):
         fires: Bool = np.logical_and.reduce(self._each(customers))
         return fires
 
+    def __str__(self) -> str:
+        return self._joined(" and ")
+
 
 @dataclass(frozen=True)
 class AnyOf(_Group):
@@ -200,6 +213,9 @@ class AnyOf(_Group):
         """Return for whom the rule fires; see `Threshold.fires`."""
         fires: Bool = np.logical_or.reduce(self._each(customers))
         return fires
+
+    def __str__(self) -> str:
+        return self._joined(" or ")
 
 
 Rule = Threshold | AllOf | AnyOf
@@ -221,6 +237,8 @@ def any_of(*rules: Rule) -> AnyOf:
     >>> rule = any_of(Threshold("recency_days", ">", 60), Threshold("view_decline", "<=", -0.5))
     >>> rule.fires(pd.DataFrame({"recency_days": [60.0, 61.0], "view_decline": [0.0, np.nan]})).tolist()
     [False, True]
+    >>> print(all_of(rule, Threshold("spend", ">=", quantile=0.9)))
+    (recency_days > 60 or view_decline <= -0.5) and spend >= quantile 0.9
     """
     return AnyOf(rules)
 
