@@ -14,9 +14,9 @@ from crm_ml import load_sample
 from crm_ml.cli.app import demo_job
 from crm_ml.plots import FrontierDisplay
 
-REPORT_WIDTH, REPORT_HEIGHT = 1180, 860
+REPORT_WIDTH, REPORT_HEIGHT = 1180, 1240
 FRONTIER_DPI = 150
-COLOURS = 64
+COLOURS = 256
 
 
 def main(folder: Path) -> int:

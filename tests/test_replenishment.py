@@ -152,7 +152,7 @@ def test_the_display_tells_what_is_not_reached():
     )
     ax = CadenceDisplay(cadence).plot().ax_
     assert [text.get_text() for text in ax.texts] == ["12", "fewer than a quarter come back"]
-    assert ax.get_yticklabels()[1].get_text() == "a category with quite a lon…\n3 customers, 30 % repeat"
+    assert ax.get_yticklabels()[1].get_text() == "a category with quite a lon…\n3 customers, 30% repeat"
     assert [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == ">" and len(line.get_xdata())] == [
         [1]
     ]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -18,6 +18,8 @@ from crm_ml.errors import CrmError
 from crm_ml.events import CustomerLog, load_sample
 
 if TYPE_CHECKING:
+    from crm_ml.churn import ChurnModel
+    from crm_ml.clv import CLVModel
     from crm_ml.scoring import MainJob
 
 app = typer.Typer(
@@ -181,8 +183,8 @@ def report(
 ) -> None:
     """Backtest the log, score it with the given models, plan the budget and write the HTML report."""
     from crm_ml.decisions import SegmentPolicy
-    from crm_ml.registry import default_store
-    from crm_ml.scoring import assess, churn_model, clv_model, customer_base, score_customers, write_review
+    from crm_ml.registry import default_store, resolve
+    from crm_ml.scoring import assess, customer_base, score_customers, write_review
 
     policy = None if segments is None else SegmentPolicy.from_toml(segments.read_text(encoding="utf-8"))
     store = default_store(directory)
@@ -190,11 +192,12 @@ def report(
         log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
         assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
         step("score every customer")
-        scorer = churn_model(log, churn, as_of, store)
+        scorer = cast("ChurnModel", resolve(churn, kind="churn", store=store).model)
+        valuer = cast("CLVModel", resolve(clv, kind="clv", store=store).model)
         scores = score_customers(
             log,
             scorer,
-            clv_model(log, clv, as_of, store),
+            valuer,
             as_of=as_of,
             horizon_days=value_horizon_days,
             annual_discount_rate=annual_discount_rate,

@@ -183,6 +183,16 @@ def row_names(names: Iterable[object]) -> list[str]:
     return ["\n".join(textwrap.wrap(str(name), ROW_CHARACTERS, max_lines=2, placeholder=" …")) for name in names]
 
 
+def shortened(name: object, characters: int) -> str:
+    """Cut a name off after so many characters.
+
+    >>> shortened("gold", 6), shortened("members of the programme", 12)
+    ('gold', 'members of…')
+    """
+    text = str(name)
+    return text if len(text) <= characters else f"{text[: characters - 1].rstrip()}…"
+
+
 def before_amount(currency: str) -> str:
     r"""Give a sign or code as it stands before an amount: letters keep a space, which no line breaks at.
 

@@ -3,7 +3,7 @@
 from crm_ml.scoring.assessment import Assessment, assess
 from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.main_job import MainJob, run_main_job
-from crm_ml.scoring.predict import churn_model, clv_model, predict_churn, predict_clv, score_customers, write_scores
+from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers, write_scores
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 
@@ -13,8 +13,6 @@ __all__ = [
     "MainJob",
     "Trained",
     "assess",
-    "churn_model",
-    "clv_model",
     "customer_base",
     "predict_churn",
     "predict_clv",

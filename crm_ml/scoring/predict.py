@@ -70,7 +70,7 @@ def predict_churn(
     """
     if reasons < 0:
         raise SchemaError(out_of_range("reasons", reasons, "be at least 0"))
-    return _together(_churn_frames(log, churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
+    return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
 
 
 def predict_clv(
@@ -119,7 +119,7 @@ def predict_clv(
     >>> bool((found["clv_lower"] <= found["clv"]).all())
     True
     """
-    fitted = clv_model(log, model, as_of, store)
+    fitted = _clv_model(log, model, as_of, store)
     settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
     return _together(_clv_frames(log, fitted, as_of, settings), log, as_of)
 
@@ -132,7 +132,7 @@ def score_customers(
     as_of: Moment,
     annual_discount_rate: float,
     margin: float,
-    horizon_days: float = 365,
+    horizon_days: float,
 ) -> pd.DataFrame:
     """Return churn, value and next purchase of each customer, side by side.
 
@@ -170,8 +170,8 @@ def write_scores(
     Path
         Of what was written, with the columns of both and ``customer_id``.
     """
-    scorer = churn_model(log, churn, as_of, store)
-    valuer = clv_model(log, clv, as_of, store)
+    scorer = _churn_model(log, churn, as_of, store)
+    valuer = _clv_model(log, clv, as_of, store)
     settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
     pairs = zip(_churn_frames(log, scorer, as_of), _clv_frames(log, valuer, as_of, settings), strict=True)
     tables = (pa.Table.from_pandas(scores.join(values).reset_index(), preserve_index=False) for scores, values in pairs)
@@ -202,7 +202,7 @@ def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -
     return pd.concat(filled).sort_index()
 
 
-def churn_model(
+def _churn_model(
     log: CustomerLog, model: ChurnModel | str | Path | None, as_of: Moment, store: Store | None
 ) -> ChurnModel:
     if model is None:
@@ -211,7 +211,7 @@ def churn_model(
     return cast(ChurnModel, resolve(model, kind="churn", store=store).model)
 
 
-def clv_model(log: CustomerLog, model: CLVModel | str | Path | None, as_of: Moment, store: Store | None) -> CLVModel:
+def _clv_model(log: CustomerLog, model: CLVModel | str | Path | None, as_of: Moment, store: Store | None) -> CLVModel:
     if model is None:
         logger.warning("No model given: fitting a CLVModel with its defaults on the log before %s.", as_of)
         return CLVModel().fit(log, as_of=as_of)

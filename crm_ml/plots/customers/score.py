@@ -28,6 +28,7 @@ from crm_ml.plots.style import (
     new_panels,
     number_axis,
     require_columns,
+    shortened,
 )
 
 __all__ = ["ScoreDisplay"]
@@ -107,7 +108,7 @@ class ScoreDisplay(Display):
             if bound > 0:
                 ax.axvline(bound, color=SECONDARY, linewidth=1.2, linestyle=(0, (4, 2)))
                 ax.annotate(
-                    textwrap.shorten(name, LONGEST_NAME, placeholder=" …"),
+                    shortened(name, LONGEST_NAME),
                     (bound, 1),
                     (1, -2),
                     xycoords=("data", "axes fraction"),

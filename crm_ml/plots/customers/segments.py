@@ -32,6 +32,7 @@ from crm_ml.plots.style import (
     require_columns,
     shaded_cells,
     short_number,
+    shortened,
 )
 
 __all__ = ["FlowsDisplay", "MigrationDisplay", "SegmentSharesDisplay"]
@@ -73,7 +74,7 @@ class MigrationDisplay(Display):
         counts = self.data[self.data.sum(axis=1) > 0]
         shares = migration_shares(counts).to_numpy(dtype=np.float64)
         rows, columns = shares.shape
-        across = max(len(_short(name)) for name in counts.columns) if columns > MOST_ACROSS else 2
+        across = max(len(shortened(name, NAME_CHARACTERS)) for name in counts.columns) if columns > MOST_ACROSS else 2
         ax = new_axes(height_inches=0.6 + 0.075 * across + 0.33 * max(rows, 2)) if ax is None else ax
         shaded_cells(ax, shares, cmap=SHADES, highest=1.0)
         narrow = columns > MOST_DATES
@@ -82,9 +83,11 @@ class MigrationDisplay(Display):
             colour = "white" if share > 0.5 else INK
             text = f"{100 * share:.0f}" if narrow else f"{_percent(share)}\n{short_number(customers)}"
             ax.text(column, row, text, ha="center", va="center", size=SMALL_TEXT_SIZE, color=colour, linespacing=1.1)
-        ax.set_xticks(range(columns), [_short(name) for name in counts.columns])
+        ax.set_xticks(range(columns), [shortened(name, NAME_CHARACTERS) for name in counts.columns])
         totals = counts.sum(axis=1)
-        ax.set_yticks(range(rows), [f"{_short(name)} ({short_number(totals[name])})" for name in counts.index])
+        ax.set_yticks(
+            range(rows), [f"{shortened(name, NAME_CHARACTERS)} ({short_number(totals[name])})" for name in counts.index]
+        )
         if columns > MOST_ACROSS:
             ax.tick_params(axis="x", rotation=90)
         ax.xaxis.tick_top()
@@ -162,7 +165,9 @@ class FlowsDisplay(Display):
         ax.set(xlim=(-NODE_WIDTH, len(steps) + NODE_WIDTH / 2), ylim=(0, None), ylabel="customers")
         last = {name: tops[-1][name] - float(enters[name]) / 2 for name in reversed(tops[-1])}
         shares = enters / enters.sum()
-        name_stack(ax, last, {name: f"{_short(name)} {_percent(shares[name])}" for name in last}, colours)
+        name_stack(
+            ax, last, {name: f"{shortened(name, NAME_CHARACTERS)} {_percent(shares[name])}" for name in last}, colours
+        )
         _date_ticks(ax, [steps[0][0][0], *(end for (_, end), _ in steps)])
         ax.yaxis.set_major_formatter(number_axis())
         drawn = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
@@ -213,7 +218,12 @@ class SegmentSharesDisplay(Display):
         ax.set(xlim=(-0.5, len(totals) - 0.5), ylim=(0, 1), ylabel="share of customers")
         held = [(name, at) for at, name in enumerate(self.data.columns) if shares[-1, at]][::-1]
         middles = {name: tops[-1, at] - shares[-1, at] / 2 for name, at in held}
-        name_stack(ax, middles, {name: f"{_short(name)} {_percent(shares[-1, at])}" for name, at in held}, colours)
+        name_stack(
+            ax,
+            middles,
+            {name: f"{shortened(name, NAME_CHARACTERS)} {_percent(shares[-1, at])}" for name, at in held},
+            colours,
+        )
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         _date_ticks(ax, list(self.data.index))
         dress(ax, grid=None)
@@ -280,8 +290,3 @@ def _date_ticks(ax: Axes, dates: Sequence[Any]) -> None:
 
 def _percent(share: float) -> str:
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
-
-
-def _short(name: object) -> str:
-    text = str(name)
-    return text if len(text) <= NAME_CHARACTERS else f"{text[: NAME_CHARACTERS - 1].rstrip()}…"

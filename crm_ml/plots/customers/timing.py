@@ -26,6 +26,7 @@ from crm_ml.plots.style import (
     new_axes,
     require_columns,
     short_number,
+    shortened,
 )
 
 __all__ = ["CadenceDisplay", "CoverageDisplay", "NextPurchaseDisplay"]
@@ -129,7 +130,7 @@ class NextPurchaseDisplay(Display):
         )
         for label, drawn in entries:
             ax.plot([], [], label=label, **drawn)
-        ax.set_yticks(range(len(self.data)), [_short(name) for name in self.data.index])
+        ax.set_yticks(range(len(self.data)), [shortened(name, NAME_CHARACTERS) for name in self.data.index])
         ax.set(xlim=(_at(begin), _at(end)), ylim=(len(self.data) - 0.4, -0.6))
         locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         ax.xaxis.set_major_locator(locator)
@@ -158,7 +159,7 @@ class CoverageDisplay(Display):
     --------
     >>> curve = pd.DataFrame({"coverage": [0.5, 0.9], "below": [0.3, 0.04], "above": [0.2, 0.06]}, index=[0.5, 0.9])
     >>> CoverageDisplay(curve, level=0.9).plot().ax_.get_legend().get_texts()[-1].get_text()
-    '90 % of the distribution: 90 % of outcomes,\n4 % before, 6 % after'
+    '90% of the distribution: 90% of outcomes,\n4% before, 6% after'
     """
 
     def __init__(self, data: pd.DataFrame, *, level: float = 0.8) -> None:
@@ -188,14 +189,11 @@ class CoverageDisplay(Display):
         found, below, above = (
             float(np.interp(self.level, level, self.data[name].to_numpy())) for name in ("coverage", "below", "above")
         )
-        told = (
-            f"{100 * self.level:.0f} % of the distribution: {100 * found:.0f} % of outcomes,\n"
-            f"{100 * below:.0f} % before, {100 * above:.0f} % after"
-        )
+        told = f"{self.level:.0%} of the distribution: {found:.0%} of outcomes,\n{below:.0%} before, {above:.0%} after"
         ax.plot([self.level], [found], color=SECONDARY, marker="D", markersize=7, linestyle="none", label=told)
         ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="central part of the distribution", ylabel="share of outcomes in it")
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
+            axis.set_major_formatter(lambda share, _: f"{share:.0%}")
         key(ax, loc="lower left", bbox_to_anchor=(0, 1))
         dress(ax, grid="both")
         self.ax_, self.figure_ = ax, figure_of(ax)
@@ -221,7 +219,7 @@ class CadenceDisplay(Display):
     >>> cadence = pd.DataFrame({"gap_lower": [7.0], "gap_median": [12.0], "gap_upper": [np.nan],
     ...                         "repeat_share": [0.6], "customers": [1200]}, index=["coffee"])
     >>> [text.get_text() for text in CadenceDisplay(cadence).plot().ax_.get_yticklabels()]
-    ['coffee\n1.2k customers, 60 % repeat']
+    ['coffee\n1.2k customers, 60% repeat']
     """
 
     def __init__(self, data: pd.DataFrame) -> None:
@@ -230,7 +228,7 @@ class CadenceDisplay(Display):
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw a bar from the lower to the upper quartile, with the median; an arrow where that is not reached."""
-        ax = new_axes(height_inches=1.0 + 0.42 * len(self.data)) if ax is None else ax
+        ax = new_axes(height_inches=1.0 + 0.5 * len(self.data)) if ax is None else ax
         ends = self.data[["gap_lower", "gap_median", "gap_upper"]].to_numpy(dtype=float)
         reach = 1.15 * (np.nanmax(ends) if np.isfinite(ends).any() else 1.0)
         for row, (lower, median, upper) in enumerate(ends):
@@ -250,7 +248,7 @@ class CadenceDisplay(Display):
         ax.plot([], [], color=PRIMARY, marker="D", markersize=6, linestyle="none", label="median")
         ax.plot([], [], color=PRIMARY, marker=">", markersize=5, linestyle="none", label="the rest come later or never")
         names = [
-            f"{_short(name)}\n{short_number(customers)} customers, {100 * share:.0f} % repeat"
+            f"{shortened(name, NAME_CHARACTERS)}\n{short_number(customers)} customers, {share:.0%} repeat"
             for name, customers, share in self.data[["customers", "repeat_share"]].itertuples()
         ]
         ax.set_yticks(range(len(names)), names)
@@ -264,8 +262,3 @@ class CadenceDisplay(Display):
 def _at(when: Any) -> Any:
     """Return a moment as matplotlib takes it."""
     return pd.Timestamp(when).tz_convert(None).to_datetime64()
-
-
-def _short(name: object) -> str:
-    text = str(name)
-    return text if len(text) <= NAME_CHARACTERS else f"{text[: NAME_CHARACTERS - 1]}…"
