@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import crm_ml
 from crm_ml.decisions import lifecycle_stages
-from crm_ml.errors import SchemaError
+from crm_ml.errors import NotFittedError, SchemaError
 from crm_ml.features import Threshold
 
 AS_OF = pd.Timestamp("2024-10-15", tz="UTC")
@@ -71,6 +72,15 @@ def test_a_fitted_policy_is_kept_as_it_is(log):
     policy = policy.fit(policy.build_features(log, as_of="2024-05-01"))
     found = crm_ml.customer_base(log, as_of=AS_OF, policy=policy, months=2)
     assert found.segments.policy.version_ == policy.version_
+
+
+def test_a_policy_that_is_not_fitted_is_fitted_at_the_moment_and_left_as_it_was(log):
+    policy = crm_ml.SegmentPolicy([crm_ml.Segment("late", Threshold("recency_days", ">", quantile=0.5))])
+    found = crm_ml.customer_base(log, as_of=AS_OF, policy=policy, months=2)
+    waits = crm_ml.build_features(log, as_of=AS_OF, features=["recency_days"])["recency_days"]
+    assert found.segments.policy.thresholds_["bound"].tolist() == [np.quantile(waits, 0.5, method="inverted_cdf")]
+    with pytest.raises(NotFittedError, match="not yet numbers"):
+        policy.thresholds_  # noqa: B018  # raises
 
 
 def test_a_log_without_two_months_is_refused(log):

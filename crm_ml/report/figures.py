@@ -170,7 +170,7 @@ def health_figure(health: pd.DataFrame, *, currency: str, changes: Sequence[str]
         "health",
         "The main numbers, month by month",
         "Beside each name stands the last month's value and its change on the month before.",
-        f"Changed most: {'; '.join(changes)}.",
+        f"Changed most: {'; '.join(changes)}." if changes else "Nothing changed in the last month.",
     )
 
 
