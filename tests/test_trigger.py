@@ -498,7 +498,7 @@ def test_before_the_first_interaction_nobody_has_fallen() -> None:
         ({"lookback_days": 0}, "`lookback_days` must be a positive number of days; got 0"),
         (
             {"rule": Threshold("x", ">", 1), "interval_stretch": 0.4},
-            r"either a rule or two numbers; got Threshold\(.*\) and \(0\.4, 0\.5\)\.\nWrite",
+            r"either a rule or two numbers; got x > 1 and \(0\.4, 0\.5\)\.\nWrite",
         ),
     ],
 )
