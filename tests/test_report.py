@@ -73,12 +73,12 @@ MONTHS = pd.DatetimeIndex(["2017-09-01", "2017-10-01"], tz="UTC", name="cutoff")
 HISTORY = pd.DataFrame([["loyal", HOSTILE], [HOSTILE, HOSTILE], [None, "loyal"]], columns=MONTHS).astype(KIND)
 HEALTH = pd.DataFrame(
     {
-        "month": MONTHS[[0, 0, 1, 1, 1]],
-        "segment": ["all", "all", "all", "all", HOSTILE],
-        "metric": ["revenue", "repurchase_rate", "revenue", "repurchase_rate", "revenue"],
-        "value": [3100.0, float("nan"), 2900.0, 0.4123, 1000.0],
-        "change": [float("nan"), float("nan"), -200.0, float("nan"), 1.0],
-        "change_share": [float("nan"), float("nan"), -0.0645, float("nan"), 0.1],
+        "month": MONTHS[[0, 0, 1, 1, 1, 1]],
+        "segment": ["all", "all", "all", "all", "loyal", HOSTILE],
+        "metric": ["revenue", "repurchase_rate", "revenue", "repurchase_rate", "revenue", "revenue"],
+        "value": [3100.0, float("nan"), 2900.0, 0.4123, 1900.0, 1000.0],
+        "change": [float("nan"), float("nan"), -200.0, float("nan"), 1.0, 1.0],
+        "change_share": [float("nan"), float("nan"), -0.0645, float("nan"), 0.1, 0.1],
     }
 )
 
@@ -234,6 +234,9 @@ def test_figures_hold_shapes_and_no_pictures_that_the_page_would_not_show(page):
 def test_health_is_told_by_month_and_by_segment(text):
     assert re.search(r"2017-10</th>\s*<td[^>]*>41.2%</td>\s*<td[^>]*>\$2,900</td>", text)
     assert re.search(r"2017-09</th>\s*<td[^>]*>–</td>\s*<td[^>]*>\$3,100</td>", text)
+    assert text.index(">2017-10</th>") < text.index(">2017-09</th>")
+    by_segment = text[text.index("The last month by segment") :]
+    assert by_segment.index(">loyal</th>") < by_segment.index("&lt;script&gt;")
     assert "In the last step 1 of 2 customers changed segment; 1 arrived." in text
     assert "50% of customers bought in the month after that of their first purchase." in text
 
