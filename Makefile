@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks pictures check benchmarks bench-features bench-churn bench-budget clean
+.PHONY: help install demo test lint types notebooks pictures check benchmarks bench-features bench-churn bench-budget bench-timing clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -64,6 +64,9 @@ bench-budget: $(ENVIRONMENT)  ## Print the plan at scale, experiments under repe
 	for table in budget experiments hillstrom attainable; do \
 		.venv/bin/python tests/benchmarks/$$table.py || exit; echo; \
 	done
+
+bench-timing: $(ENVIRONMENT)  ## Print how often the next purchase came within its interval, beside simpler ways
+	@PYTHONPATH=. .venv/bin/python tests/benchmarks/next_purchase.py
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
