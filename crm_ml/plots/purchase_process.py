@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -20,6 +19,7 @@ from crm_ml.plots.style import (
     PRIMARY,
     RULE,
     SECONDARY,
+    SHADES,
     SMALL_TEXT_SIZE,
     TEXT_SIZE,
     dress,
@@ -34,7 +34,6 @@ from crm_ml.plots.style import (
 __all__ = ["AliveHistoryDisplay", "CustomersDisplay", "DistributionDisplay", "HoldoutDisplay", "MatrixDisplay"]
 
 DASHES = (0, (5, 1.6))
-SHADES = LinearSegmentedColormap.from_list("shades", ["#f4f7fa", PALE, PRIMARY, "#06294b"])
 
 
 class CustomersDisplay(Display):

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Colormap
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
@@ -31,6 +31,8 @@ GRID = "#e9edf0"
 PRIMARY = "#0b5394"
 SECONDARY = "#d55e00"
 PALE = "#a9c4de"
+
+SHADES = LinearSegmentedColormap.from_list("shades", ["#f4f7fa", PALE, PRIMARY, "#06294b"])
 
 TEXT_SIZE = 9.0
 SMALL_TEXT_SIZE = 8.0
@@ -204,17 +206,17 @@ def before_amount(currency: str) -> str:
     return f"{currency}\N{NO-BREAK SPACE}" if currency[-1:].isalpha() else currency
 
 
-def shaded_cells(ax: Axes, shares: NDArray[np.float64], *, cmap: Colormap, highest: float) -> QuadMesh:
+def shaded_cells(ax: Axes, shares: NDArray[np.float64], *, highest: float) -> QuadMesh:
     """Draw a table of shares as shaded cells, the first row on top; as shapes, not as a picture, for pages.
 
     Parameters
     ----------
     shares : (n, m), at least 0; NaN is left blank.
-    cmap, highest : the shades from 0 to this.
+    highest : the share of the darkest shade.
     """
     rows, columns = shares.shape
     across, down = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
-    cells = ax.pcolormesh(across, down, shares, cmap=cmap, vmin=0, vmax=highest, edgecolors="face", linewidth=0.3)
+    cells = ax.pcolormesh(across, down, shares, cmap=SHADES, vmin=0, vmax=highest, edgecolors="face", linewidth=0.3)
     ax.invert_yaxis()
     return cells
 

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crm_ml.decisions.history_frame import history_frame
 from crm_ml.decisions.lifecycle.rules import LIFECYCLE_STAGES, Lifecycle
 from crm_ml.decisions.lifecycle.sweep import Staged, stage_customers
-from crm_ml.errors import SchemaError, out_of_range
+from crm_ml.errors import SchemaError
 from crm_ml.events.bucket import Bucket
-from crm_ml.events.clock import Moment, moment, stamp, stamps
+from crm_ml.events.clock import Moment, moment, moments, stamp
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.stretch import population_gap_days
 from crm_ml.features.panels.sweep import ROWS_PER_PART
@@ -102,20 +103,13 @@ def lifecycle_history(
     [207, 217]
     """
     rules = rules or Lifecycle()
-    at = np.array(sorted({moment(cutoff, name="cutoffs") for cutoff in cutoffs}), dtype=np.int64)
-    if len(at) != len(cutoffs) or not len(at):
-        raise SchemaError(out_of_range("cutoffs", list(cutoffs), "be one or more different moments"))
+    at = moments(cutoffs, name="cutoffs")
     gaps = population_gap_days(log, at) if rules.basis == "own" else np.full(len(at), np.nan)
     parts = _map(log, at, gaps, rules, keep=lambda part: (part.customer_id, part.stage))
-    names = pd.Index(np.concatenate([names for names, _ in parts]), name="customer_id", dtype="str")
-    stage = np.concatenate([stage for _, stage in parts], axis=1)
-    known = np.flatnonzero((stage >= 0).any(axis=0))
-    if not len(known):
+    history, _ = history_frame(*zip(*parts, strict=True), dtype=STAGE, cutoffs=at)
+    if history.empty:
         raise _nobody_known(log, at)
-    order = known[names[known].argsort()]
-    columns = {number: _categorical(row[order]) for number, row in enumerate(stage)}
-    history = pd.DataFrame(columns, index=names[order])
-    return history.set_axis(stamps(at).rename("cutoff"), axis=1)
+    return history
 
 
 def _map(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from crm_ml.decisions.history_frame import history_frame
 from crm_ml.decisions.segments.migration import head_counts
 from crm_ml.decisions.segments.policy import SegmentPolicy
 from crm_ml.events.clock import Moment, moments, stamps
@@ -94,12 +95,9 @@ def segment_history(
     parts = [part for part in sweep.map(log, lambda history: _follow(history, sweep, policy)) if len(part.customers)]
     if not parts:
         raise nobody_bought(log, stamps(at)[-1], what="Segments")
-    index = pd.Index(np.concatenate([part.customers for part in parts]), name="customer_id", dtype="str")
-    order = index.argsort()
-    codes = (np.concatenate([part.codes[column] for part in parts])[order] for column in range(len(at)))
-    segments = [pd.Categorical.from_codes(column, dtype=policy.dtype) for column in codes]
-    wide = pd.DataFrame(dict(enumerate(segments)), index=index[order])
-    wide.columns = pd.DatetimeIndex(stamps(at), name="cutoff")
+    wide, order = history_frame(
+        [part.customers for part in parts], [part.codes for part in parts], dtype=policy.dtype, cutoffs=at
+    )
     since = stamps(np.concatenate([part.entered for part in parts])[order])
     latest = pd.DataFrame({"segment": wide.iloc[:, -1], "since": since}, index=wide.index)
     return SegmentHistory(wide, latest, policy)

@@ -15,7 +15,6 @@ from crm_ml.errors import SchemaError
 from crm_ml.events import CustomerLog
 from crm_ml.events.clock import Moment
 from crm_ml.plots.display import Display
-from crm_ml.plots.purchase_process import SHADES
 from crm_ml.plots.style import (
     INK,
     MUTED,
@@ -223,7 +222,7 @@ class CohortDisplay(Display):
         shares = later.pivot_table(index="cohort", columns="age", values="share")
         ax = new_axes(height_inches=1.0 + 0.22 * max(len(shares), 4)) if ax is None else ax
         highest = max(float(np.nanmax(shares.to_numpy())), 0.01)
-        cells = shaded_cells(ax, shares.to_numpy(), cmap=SHADES, highest=highest)
+        cells = shaded_cells(ax, shares.to_numpy(), highest=highest)
         bar = figure_of(ax).colorbar(cells, cax=ax.inset_axes((1.03, 0, 0.03, 1)), format=PercentFormatter(1))
         for solid in bar.ax.collections:
             solid.set(rasterized=False, edgecolor="face")

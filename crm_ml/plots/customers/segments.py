@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
@@ -19,10 +19,10 @@ from crm_ml.plots.display import Display
 from crm_ml.plots.style import (
     INK,
     MUTED,
-    PALE,
     PRIMARY,
     RULE,
     SECONDARY,
+    SHADES,
     SMALL_TEXT_SIZE,
     dress,
     figure_of,
@@ -37,7 +37,6 @@ from crm_ml.plots.style import (
 
 __all__ = ["FlowsDisplay", "MigrationDisplay", "SegmentSharesDisplay"]
 
-SHADES = LinearSegmentedColormap.from_list("shades", ["#f4f7fa", PALE, PRIMARY, "#06294b"])
 MOST_DATES = 7
 MOST_ACROSS = 4
 NAME_CHARACTERS = 18
@@ -76,7 +75,7 @@ class MigrationDisplay(Display):
         rows, columns = shares.shape
         across = max(len(shortened(name, NAME_CHARACTERS)) for name in counts.columns) if columns > MOST_ACROSS else 2
         ax = new_axes(height_inches=0.6 + 0.075 * across + 0.33 * max(rows, 2)) if ax is None else ax
-        shaded_cells(ax, shares, cmap=SHADES, highest=1.0)
+        shaded_cells(ax, shares, highest=1.0)
         narrow = columns > MOST_DATES
         for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
             share, customers = shares[row, column], float(counts.iloc[row, column])
