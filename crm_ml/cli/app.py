@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 
+from crm_ml.cli.options import (
+    AsOf,
+    Budget,
+    Column,
+    Directory,
+    Discount,
+    Horizon,
+    Interactions,
+    Margin,
+    Memory,
+    Model,
+    OfferText,
+    OnInvalid,
+    Timezone,
+    Transactions,
+    ValueHorizon,
+    console,
+    open_log,
+    progress,
+)
 from crm_ml.cli.tables import print_job
 from crm_ml.decisions import Offer, allocate_budget
 from crm_ml.errors import CrmError
@@ -28,27 +46,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console(width=None if sys.stdout.isatty() else 110)
-
-Transactions = Annotated[
-    list[str], typer.Option(help="Parquet or CSV path or glob; columns customer_id, timestamp, amount, order_id.")
-]
-Interactions = Annotated[
-    list[str] | None, typer.Option(help="Parquet or CSV path or glob; columns customer_id, timestamp, event_type.")
-]
-Column = Annotated[list[str] | None, typer.Option(help="Rename a column: theirs=ours. May be repeated.")]
-AsOf = Annotated[str, typer.Option(help="Date to stand at, in UTC; nothing at or after it is used.")]
-Horizon = Annotated[int, typer.Option(help="Churn is no purchase within so many days.")]
-ValueHorizon = Annotated[int, typer.Option(help="Days over which value is counted.")]
-Margin = Annotated[float, typer.Option(help="Share of net spend that is earned.")]
-Discount = Annotated[float, typer.Option(help="Annual discount rate, such as 0.10.")]
-Directory = Annotated[Path, typer.Option(help="Folder of bundles, results and the default MLflow store.")]
-Memory = Annotated[str | None, typer.Option(help='What the log may hold in memory, such as "2GB".')]
-Timezone = Annotated[str, typer.Option(help="IANA zone in which times without one are read.")]
-OnInvalid = Annotated[str, typer.Option(help='"raise" refuses rows that break a rule, "drop" counts them.')]
-Model = Annotated[str, typer.Option(help="Bundle path or MLflow address.")]
-OfferText = Annotated[list[str], typer.Option(help="name:cost:save_rate, the rate assumed. May be repeated.")]
-Budget = Annotated[float, typer.Option(help="Money for the offers.")]
 
 
 @app.command()
@@ -56,7 +53,7 @@ def demo(directory: Directory = Path("models")) -> None:
     """Run the main job on the sample: a year of baskets at a grocer."""
     log = load_sample()
     console.print(f"{log}\nMargin 25 %, discount 10 % a year, and the offers' costs and save rates are assumed.")
-    with _progress() as step:
+    with progress() as step:
         job = demo_job(log, directory=directory, on_step=step)
     print_job(console, job)
 
@@ -102,8 +99,8 @@ def train(
     from crm_ml.scoring import assess
     from crm_ml.scoring import train as train_models
 
-    with _progress() as step:
-        log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
+    with progress() as step:
+        log = open_log(transactions, interactions, column, memory_limit, timezone, on_invalid)
         assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
         trained = train_models(
             log,
@@ -141,8 +138,8 @@ def score(
     from crm_ml.registry import default_store
     from crm_ml.scoring import write_scores
 
-    with _progress() as step:
-        log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
+    with progress() as step:
+        log = open_log(transactions, interactions, column, memory_limit, timezone, on_invalid)
         step("score every customer")
         path = write_scores(
             log,
@@ -188,8 +185,8 @@ def report(
 
     policy = None if segments is None else SegmentPolicy.from_toml(segments.read_text(encoding="utf-8"))
     store = default_store(directory)
-    with _progress() as step:
-        log = _open(transactions, interactions, column, memory_limit, timezone, on_invalid)
+    with progress() as step:
+        log = open_log(transactions, interactions, column, memory_limit, timezone, on_invalid)
         assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
         step("score every customer")
         scorer = cast("ChurnModel", resolve(churn, kind="churn", store=store).model)
@@ -230,48 +227,9 @@ def main() -> None:
         sys.exit(2)
 
 
-def _open(
-    transactions: list[str],
-    interactions: list[str] | None,
-    column: list[str] | None,
-    memory_limit: str | None,
-    timezone: str,
-    on_invalid: str,
-) -> CustomerLog:
-    pairs = [text.partition("=") for text in column or []]
-    return CustomerLog(
-        transactions,
-        interactions,
-        columns={theirs: ours for theirs, _, ours in pairs},
-        timezone=timezone,
-        on_invalid=on_invalid,  # type: ignore[arg-type]  # the log checks it
-        memory_limit=memory_limit,
-    )
-
-
 def _offer(text: str) -> Offer:
     try:
         name, cost, save_rate = text.rsplit(":", 2)
         return Offer(name, cost=float(cost), save_rate=float(save_rate))
     except ValueError as error:
         raise typer.BadParameter(f"an offer is name:cost:save_rate, such as coupon:2:0.05; got {text!r}") from error
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Show the step under way on a terminal; elsewhere print each on a line of its own."""
-    begun = time.monotonic()
-
-    def line(text: str) -> str:
-        return f"{time.monotonic() - begun:6.1f} s  {text}"
-
-    if not console.is_terminal:
-        yield lambda text: console.print(line(text), highlight=False)
-        return
-    with console.status("read the log") as status:
-
-        def step(text: str) -> None:
-            console.print(line(text), highlight=False, style="dim")
-            status.update(text)
-
-        yield step
