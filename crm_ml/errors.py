@@ -5,7 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["ConvergenceError", "CrmError", "ModelError", "NotFittedError", "SampleRatioError", "SchemaError"]
+__all__ = [
+    "BusyError",
+    "ConvergenceError",
+    "CrmError",
+    "DriftError",
+    "ModelError",
+    "NotFittedError",
+    "OutputError",
+    "SampleRatioError",
+    "SchemaError",
+]
 
 
 class CrmError(ValueError):
@@ -30,6 +40,18 @@ class SampleRatioError(CrmError):
 
 class ModelError(CrmError):
     """A stored model is missing, damaged or of another kind than asked for."""
+
+
+class BusyError(CrmError):
+    """Another process is doing the same work."""
+
+
+class DriftError(CrmError):
+    """The customers of today are not those that the model was trained on."""
+
+
+class OutputError(CrmError):
+    """What a job published is missing or damaged, or its place is taken."""
 
 
 def rows_break_rule(rule: str, *, broken: int, total: int, rows: Sequence[int], what: str, remedy: str) -> str:

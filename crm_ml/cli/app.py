@@ -32,7 +32,7 @@ from crm_ml.cli.options import (
 )
 from crm_ml.cli.tables import print_job
 from crm_ml.decisions import Offer, allocate_budget
-from crm_ml.errors import CrmError
+from crm_ml.errors import BusyError, CrmError, DriftError, ModelError
 from crm_ml.events import CustomerLog, load_sample
 
 if TYPE_CHECKING:
@@ -118,44 +118,6 @@ def train(
 
 
 @app.command()
-def score(
-    transactions: Transactions,
-    as_of: AsOf,
-    margin: Margin,
-    annual_discount_rate: Discount,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    interactions: Interactions = None,
-    column: Column = None,
-    churn: Model = "models:/churn@champion",
-    clv: Model = "models:/clv@champion",
-    value_horizon_days: ValueHorizon = 365,
-    directory: Directory = Path("models"),
-    memory_limit: Memory = None,
-    timezone: Timezone = "UTC",
-    on_invalid: OnInvalid = "raise",
-) -> None:
-    """Write churn and value of every customer to a Parquet file, within bounded memory."""
-    from crm_ml.registry import default_store
-    from crm_ml.scoring import write_scores
-
-    with progress() as step:
-        log = open_log(transactions, interactions, column, memory_limit, timezone, on_invalid)
-        step("score every customer")
-        path = write_scores(
-            log,
-            out,
-            as_of=as_of,
-            churn=churn,
-            clv=clv,
-            annual_discount_rate=annual_discount_rate,
-            margin=margin,
-            horizon_days=value_horizon_days,
-            store=default_store(directory),
-        )
-    console.print(f"{log}\nscores  {path}")
-
-
-@app.command()
 def report(
     transactions: Transactions,
     as_of: AsOf,
@@ -219,12 +181,18 @@ def report(
 
 
 def main() -> None:
-    """Run the command; an error of the library ends it with its message and exit code 2."""
+    """Run the command; an error ends it with its message and an exit code that a scheduler can act on."""
     try:
         app()
-    except CrmError as error:
-        Console(stderr=True, highlight=False).print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(2)
+    except (CrmError, OSError) as error:
+        Console(stderr=True, highlight=False).print(f"{type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: CrmError | OSError) -> int:
+    """Return 3 where the drift gate closed, 4 for a model, 75 for a busy folder, 74 for the machine, otherwise 2."""
+    codes: dict[type[Exception], int] = {DriftError: 3, ModelError: 4, BusyError: 75, OSError: 74}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 2)
 
 
 def _offer(text: str) -> Offer:

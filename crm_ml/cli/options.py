@@ -37,6 +37,11 @@ OfferText = Annotated[list[str], typer.Option(help="name:cost:save_rate, the rat
 Budget = Annotated[float, typer.Option(help="Money for the offers.")]
 
 
+def renamed(column: list[str] | None) -> dict[str, str]:
+    """Return the columns that options rename."""
+    return {theirs: ours for theirs, _, ours in (text.partition("=") for text in column or [])}
+
+
 def open_log(
     transactions: list[str],
     interactions: list[str] | None,
@@ -46,11 +51,10 @@ def open_log(
     on_invalid: str,
 ) -> CustomerLog:
     """Open the log that the options name."""
-    pairs = [text.partition("=") for text in column or []]
     return CustomerLog(
         transactions,
         interactions,
-        columns={theirs: ours for theirs, _, ours in pairs},
+        columns=renamed(column),
         timezone=timezone,
         on_invalid=on_invalid,  # type: ignore[arg-type]  # the log checks it
         memory_limit=memory_limit,

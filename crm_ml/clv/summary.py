@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -13,9 +12,9 @@ from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.rfm import PurchaseRegularity, PurchaseSummary
 from crm_ml.features.feature import FeatureBuilder
-from crm_ml.features.panels.panel import build_features, iter_features
+from crm_ml.features.panels.panel import build_features
 
-__all__ = ["TimeUnit", "days_per_unit", "iter_rfm_summary", "rfm_summary"]
+__all__ = ["TimeUnit", "days_per_unit", "in_units", "rfm_summary"]
 
 TimeUnit = Literal["D", "W"]
 
@@ -51,18 +50,25 @@ def rfm_summary(
     >>> rfm_summary(crm_ml.load_sample(), as_of="2017-10-01").loc["1"].round(2).tolist()
     [33.0, 264.0, 266.0, 52.21]
     """
-    per_unit = days_per_unit(time_unit)
     columns: list[FeatureBuilder] = [PurchaseSummary()]
     if sum_log_gaps:
         columns.append(PurchaseRegularity())
-    return _in_units(build_features(log, as_of=as_of, features=columns), per_unit)
+    return in_units(build_features(log, as_of=as_of, features=columns), time_unit)
 
 
-def iter_rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -> Iterator[pd.DataFrame]:
-    """Yield the frame of `rfm_summary` bucket by bucket, for logs that do not fit in memory."""
+def in_units(summary: pd.DataFrame, time_unit: TimeUnit) -> pd.DataFrame:
+    """Return the frame of a `PurchaseSummary`, which is in days, in another unit of time.
+
+    Raises
+    ------
+    SchemaError
+        If the unit is unknown.
+    """
     per_unit = days_per_unit(time_unit)
-    for summary in iter_features(log, as_of=as_of, features=[PurchaseSummary()]):
-        yield _in_units(summary, per_unit)
+    summary = summary.assign(recency=summary["recency"] / per_unit, T=summary["T"] / per_unit)
+    if "sum_log_gaps" in summary:
+        summary["sum_log_gaps"] -= summary["frequency"] * np.log(per_unit)
+    return summary
 
 
 def days_per_unit(time_unit: TimeUnit) -> float:
@@ -81,10 +87,3 @@ def days_per_unit(time_unit: TimeUnit) -> float:
     if time_unit not in DAYS_PER_UNIT:
         raise SchemaError(out_of_range("time_unit", time_unit, f"be one of {list(DAYS_PER_UNIT)}"))
     return DAYS_PER_UNIT[time_unit]
-
-
-def _in_units(summary: pd.DataFrame, per_unit: float) -> pd.DataFrame:
-    summary = summary.assign(recency=summary["recency"] / per_unit, T=summary["T"] / per_unit)
-    if "sum_log_gaps" in summary:
-        summary["sum_log_gaps"] -= summary["frequency"] * np.log(per_unit)
-    return summary

@@ -97,6 +97,7 @@ def arrange(
     not_before: int | None = None,
     as_of: int | None = None,
     n_buckets: int | None = None,
+    store: Store | None = None,
 ) -> Arrangement:
     """Read every table once and sort its rows into buckets by a hash of the customer that no version changes.
 
@@ -107,6 +108,7 @@ def arrange(
     drop : whether rows that break a rule are left out and counted.
     not_before, as_of : a row before the one or not before the other breaks a rule; microseconds.
     n_buckets : by default as many as memory and threads want.
+    store : where the buckets go; by default memory, and past it the host's folder.
 
     Raises
     ------
@@ -134,18 +136,18 @@ def arrange(
     edges = np.arange(count + 1) * (1 << CELL_BITS) // count
     types = acted.names["event_type"].sorted() if "event_type" in acted.names else ()
     categories = bought.names["category"].sorted() if "category" in bought.names else ()
-    store = Store(host.folder, limit=host.quarter)
+    kept = store or Store(host.folder, limit=host.quarter)
 
     def sort(number: int) -> tuple[int, Contents]:
         cells = int(edges[number]), int(edges[number + 1])
         columns = arranged(bought.rows(*cells), acted.rows(*cells))
-        store.put(number, columns)
+        kept.put(number, columns)
         return len(columns["customer_begins"]) - 1, contents(columns, n_types=len(types), n_categories=len(categories))
 
     customers, found = zip(*host.ordered(sort, count), strict=True)
     shelf.close()
     return Arrangement(
-        store=store,
+        store=kept,
         customers=customers,
         event_types=types,
         categories=categories,

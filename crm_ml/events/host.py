@@ -8,6 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import duckdb
@@ -31,15 +32,18 @@ class LocalHost:
         way into buckets, for sorted buckets, and for computing. By default four fifths of the machine's.
     threads : threads of reading and of `ordered`; by default all cores.
     timezone : IANA name of the zone in which times without one are read.
+    scratch : where the folder for what does not fit is made; by default where the system keeps such.
 
     Attributes
     ----------
-    folder : lives as long as the host.
+    folder : lives as long as the host; a killed process leaves it behind.
     quarter : bytes, a quarter of the limit.
     """
 
-    def __init__(self, *, memory_limit: str | None, threads: int | None, timezone: str) -> None:
-        self.folder = tempfile.mkdtemp(prefix="crm_ml_")
+    def __init__(
+        self, *, memory_limit: str | None, threads: int | None, timezone: str, scratch: Path | None = None
+    ) -> None:
+        self.folder = tempfile.mkdtemp(prefix="crm_ml_", dir=scratch)
         self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.connection = duckdb.connect(":memory:")
         self._set("temp_directory", self.folder, "name a writable folder")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.arrange import Columns, merged
 from crm_ml.events.partition.store import Store
 
-__all__ = ["keep", "reopen"]
+__all__ = ["describe", "keep", "new_folder", "reopen"]
 
 FORMAT = 1
 _DESCRIPTION = "state.json"
@@ -45,45 +46,76 @@ def keep(
     SchemaError
         The folder exists.
     """
-    if folder.exists():
-        raise SchemaError(f"{str(folder)!r} must be a new folder; it exists.\nName another one, or remove it first.")
     types = tuple(sorted({name for held in arrangements for name in held.event_types}))
     categories = tuple(sorted({name for held in arrangements for name in held.categories}))
+    with new_folder(folder) as staged:
+        store = Store(staged, limit=0)
+
+        def write(number: int) -> tuple[int, Contents]:
+            columns = merged([_recoded(held, number, types, categories) for held in arrangements])
+            columns = change(columns, len(types))
+            store.put(number, columns)
+            held = contents(columns, n_types=len(types), n_categories=len(categories))
+            return len(columns["customer_begins"]) - 1, held
+
+        customers, found = zip(*host.ordered(write, len(arrangements[0].customers)), strict=True)
+        whole = Arrangement(
+            store=store,
+            customers=customers,
+            event_types=types,
+            categories=categories,
+            columns=frozenset().union(*(held.columns for held in arrangements)),
+            contents=sum(found[1:], start=found[0]),
+            dropped={},
+            half_lives_days=half_lives_days,
+        )
+        describe(whole, staged, note)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write to, which takes its name in one rename when all went well.
+
+    Raises
+    ------
+    SchemaError
+        The folder exists.
+    """
+    if folder.exists():
+        raise SchemaError(f"{str(folder)!r} must be a new folder; it exists.\nName another one, or remove it first.")
     staged = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    store = Store(staged, limit=0)
+    try:
+        yield staged
+        staged.rename(folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
-    def write(number: int) -> tuple[int, Contents]:
-        columns = merged([_recoded(held, number, types, categories) for held in arrangements])
-        columns = change(columns, len(types))
-        store.put(number, columns)
-        held = contents(columns, n_types=len(types), n_categories=len(categories))
-        return len(columns["customer_begins"]) - 1, held
 
-    customers, found = zip(*host.ordered(write, len(arrangements[0].customers)), strict=True)
-    total = sum(found[1:], start=found[0])
+def describe(held: Arrangement, folder: Path, note: Mapping[str, Any]) -> None:
+    """Write what `reopen` needs beside the buckets of an arrangement that lie in a folder."""
     description = {
         "format": FORMAT,
-        "customers": customers,
-        "event_types": types,
-        "categories": categories,
-        "columns": sorted(frozenset().union(*(held.columns for held in arrangements))),
-        "contents": {name: array.tolist() for name, array in dataclasses.asdict(total).items()},
-        "half_lives_days": half_lives_days,
+        "customers": held.customers,
+        "event_types": held.event_types,
+        "categories": held.categories,
+        "columns": sorted(held.columns),
+        "contents": {name: array.tolist() for name, array in dataclasses.asdict(held.contents).items()},
+        "dropped": held.dropped,
+        "half_lives_days": held.half_lives_days,
         "note": note,
     }
-    (staged / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
-    staged.rename(folder)
+    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def reopen(folder: Path) -> tuple[Arrangement, dict[str, Any]]:
-    """Return what `keep` wrote, and its note.
+    """Return the arrangement that was described in a folder, and its note.
 
     Raises
     ------
     ModelError
-        The folder holds nothing that `keep` of this version wrote.
+        The folder holds nothing that `describe` of this version wrote.
     """
     try:
         stored = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
@@ -102,7 +134,7 @@ def reopen(folder: Path) -> tuple[Arrangement, dict[str, Any]]:
         categories=tuple(stored["categories"]),
         columns=frozenset(stored["columns"]),
         contents=Contents(**{name: np.array(values, dtype=np.int64) for name, values in stored["contents"].items()}),
-        dropped={},
+        dropped=stored.get("dropped", {}),
         half_lives_days=tuple(stored["half_lives_days"]),
     )
     return held, stored["note"]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from crm_ml.errors import SchemaError, out_of_range
+from crm_ml.errors import ModelError, SchemaError, out_of_range
 from crm_ml.events.arrangement import Arrangement, arrange
 from crm_ml.events.bucket import Bucket, make_bucket
 from crm_ml.events.clock import DAY, Moment, midnight_after, moment, stamp, stamps
 from crm_ml.events.fingerprint import digest
 from crm_ml.events.host import LocalHost
+from crm_ml.events.keeping import describe, new_folder, reopen
 from crm_ml.events.partition.scatter import CELL_BITS
+from crm_ml.events.partition.store import Store
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.notebook_summary import summary_html
 
@@ -49,6 +53,8 @@ class CustomerLog:
         temporary files. By default four fifths of the machine's.
     threads : threads to read and compute with; by default all cores.
     n_buckets : number of parts the customers are cut into; by default what memory and threads want.
+    folder : a new folder to keep the sorted events in, for `open` by a later process; it appears in one rename,
+        complete or not at all. By default they live as long as the log.
 
     Raises
     ------
@@ -80,6 +86,7 @@ class CustomerLog:
         memory_limit: str | None = None,
         threads: int | None = None,
         n_buckets: int | None = None,
+        folder: str | Path | None = None,
     ) -> None:
         if returns not in ("net", "ignore"):
             raise SchemaError(out_of_range("returns", returns, 'be "net" or "ignore"'))
@@ -89,18 +96,34 @@ class CustomerLog:
             rule = f"be a whole number from 1 to {1 << CELL_BITS:,}"
             raise SchemaError(out_of_range("n_buckets", n_buckets, rule))
         self.returns = returns
-        self.host = LocalHost(memory_limit=memory_limit, threads=threads, timezone=timezone)
+        scratch = None if folder is None else Path(folder).parent
+        self.host = LocalHost(memory_limit=memory_limit, threads=threads, timezone=timezone, scratch=scratch)
         given = {TRANSACTIONS: transactions} | ({} if interactions is None else {INTERACTIONS: interactions})
         end = None if as_of is None else moment(as_of)
-        self._hold(
-            arrange(self.host, given, columns=columns or {}, as_of=end, drop=on_invalid == "drop", n_buckets=n_buckets)
+        sort = partial(
+            arrange, self.host, given, columns=columns or {}, as_of=end, drop=on_invalid == "drop", n_buckets=n_buckets
         )
-        if not self.n_transactions:
-            left_out = sum(self.dropped.get(TRANSACTIONS.name, {}).values())
-            raise SchemaError(
-                f"{TRANSACTIONS.name} must have at least one valid row; {left_out:,} given, 0 valid.\n"
-                "Check the path, the filter or the export that made it."
-            )
+        if folder is None:
+            self._hold(_with_rows(sort()))
+            return
+        with new_folder(Path(folder)) as staged:
+            describe(_with_rows(sort(store=Store(staged, limit=0))), staged, {"log": True, "returns": returns})
+        self._hold(reopen(Path(folder))[0])
+
+    @classmethod
+    def open(cls, folder: str | Path, *, memory_limit: str | None = None, threads: int | None = None) -> Self:
+        """Return the log whose sorted events were kept in a folder.
+
+        Raises
+        ------
+        ModelError
+            There is no log in the folder.
+        """
+        held, note = reopen(Path(folder))
+        if not note.get("log"):
+            raise ModelError(f"{str(folder)!r} must hold a log; it holds a state.\nOpen it with FeatureState.open.")
+        host = LocalHost(memory_limit=memory_limit, threads=threads, timezone="UTC", scratch=Path(folder).parent)
+        return cls.of_arrangement(host, held, returns=note["returns"])
 
     @classmethod
     def of_arrangement(cls, host: LocalHost, arrangement: Arrangement, *, returns: Literal["net", "ignore"]) -> Self:
@@ -142,27 +165,30 @@ class CustomerLog:
         at_most : customers that the kernel gets at a time; by default all of a bucket.
         interactions : whether the kernel looks at interactions; otherwise the bucket comes without them.
         """
-        held = self.arrangement
         parts = []
-        for number, count in enumerate(held.customers):
+        for number, count in enumerate(self.arrangement.customers):
             pieces = 1 if at_most is None else max(1, -(-count // at_most))
             edges = [count * piece // pieces for piece in range(pieces + 1)]
             parts += [(number, begin, end) for begin, end in itertools.pairwise(edges)]
 
         def run(position: int) -> Result:
             number, begin, end = parts[position]
-            bucket = make_bucket(
-                held.store.get(number),
-                event_types=held.event_types,
-                categories=held.categories,
-                columns=held.columns,
-                half_lives_days=held.half_lives_days,
-                keep_returns=self.returns == "net",
-                interactions=interactions,
-            )
-            return kernel(bucket.of_customers(begin, end))
+            return kernel(self.bucket(number, interactions=interactions).of_customers(begin, end))
 
         return self.host.ordered(run, len(parts))
+
+    def bucket(self, number: int, *, interactions: bool = True) -> Bucket:
+        """Return one of the buckets that `map` goes through."""
+        held = self.arrangement
+        return make_bucket(
+            held.store.get(number),
+            event_types=held.event_types,
+            categories=held.categories,
+            columns=held.columns,
+            half_lives_days=held.half_lives_days,
+            keep_returns=self.returns == "net",
+            interactions=interactions,
+        )
 
     def counts(self) -> pd.DataFrame:
         """Return what the log holds: rows by table and event type, with first and last moment.
@@ -215,6 +241,16 @@ class CustomerLog:
             "returns": self.returns,
         }
         return summary_html("CustomerLog", facts | ({"dropped": dropped} if dropped else {}), self.counts())
+
+
+def _with_rows(held: Arrangement) -> Arrangement:
+    if not held.contents.rows[0]:
+        left_out = sum(held.dropped.get(TRANSACTIONS.name, {}).values())
+        raise SchemaError(
+            f"{TRANSACTIONS.name} must have at least one valid row; {left_out:,} given, 0 valid.\n"
+            "Check the path, the filter or the export that made it."
+        )
+    return held
 
 
 def _before(names: tuple[str, ...], firsts: npt.NDArray[np.int64], when: Moment) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from crm_ml.scoring.assessment import Assessment, assess
 from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.main_job import MainJob, run_main_job
-from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers, write_scores
+from crm_ml.scoring.nightly import PublishedRun, ScoringJob, published_runs, read_scores, run_scoring_job
+from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 
@@ -11,14 +12,18 @@ __all__ = [
     "Assessment",
     "CustomerBase",
     "MainJob",
+    "PublishedRun",
+    "ScoringJob",
     "Trained",
     "assess",
     "customer_base",
     "predict_churn",
     "predict_clv",
+    "published_runs",
+    "read_scores",
     "run_main_job",
+    "run_scoring_job",
     "score_customers",
     "train",
     "write_review",
-    "write_scores",
 ]

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pandas as pd
-import pyarrow as pa
 from sklearn.base import clone
 
 from crm_ml.churn import ChurnModel
 from crm_ml.clv import CLVModel
-from crm_ml.clv.summary import iter_rfm_summary
 from crm_ml.decisions.timing import NextPurchaseModel
 from crm_ml.errors import SchemaError, out_of_range
-from crm_ml.events.clock import Moment, moment, stamp
+from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
-from crm_ml.features.panels.panel import iter_features, nobody_bought
-from crm_ml.features.panels.writing import write_parquet
+from crm_ml.features.panels.panel import nobody_bought
 from crm_ml.registry import Store, resolve
+from crm_ml.scoring.scorer import CUSTOMERS_AT_A_TIME, Scorer
 
-__all__ = ["predict_churn", "predict_clv", "score_customers", "write_scores"]
+__all__ = ["predict_churn", "predict_clv", "score_customers"]
 
 logger = logging.getLogger("crm_ml")
 
@@ -70,7 +67,7 @@ def predict_churn(
     """
     if reasons < 0:
         raise SchemaError(out_of_range("reasons", reasons, "be at least 0"))
-    return _together(_churn_frames(log, _churn_model(log, model, as_of, store), as_of, reasons=reasons), log, as_of)
+    return _scores(log, Scorer.of(log, as_of=as_of, churn=_churn_model(log, model, as_of, store), reasons=reasons))
 
 
 def predict_clv(
@@ -121,7 +118,7 @@ def predict_clv(
     """
     fitted = _clv_model(log, model, as_of, store)
     settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
-    return _together(_clv_frames(log, fitted, as_of, settings), log, as_of)
+    return _scores(log, Scorer.of(log, as_of=as_of, clv=fitted, settings=settings))
 
 
 def score_customers(
@@ -139,66 +136,19 @@ def score_customers(
     The dates come from a `crm_ml.decisions.NextPurchaseModel` that is fitted here, on the log before `as_of`, with
     the value model's purchase process. Parameters are those of `predict_churn` and `predict_clv`.
     """
-    values = predict_clv(
-        log, clv, as_of=as_of, horizon_days=horizon_days, annual_discount_rate=annual_discount_rate, margin=margin
-    )
+    settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
+    scores = _scores(log, Scorer.of(log, as_of=as_of, churn=churn, clv=clv, settings=settings))
     process = clone(clv.process_) if clv.time_unit == "D" else "choose"
     dates = NextPurchaseModel(process=process).fit(log, as_of=as_of).predict(log, as_of=as_of)
-    return predict_churn(log, churn, as_of=as_of).join(values).join(dates)
+    return scores.join(dates)
 
 
-def write_scores(
-    log: CustomerLog,
-    out: str | Path,
-    *,
-    as_of: Moment,
-    churn: ChurnModel | str | Path,
-    clv: CLVModel | str | Path,
-    annual_discount_rate: float,
-    margin: float,
-    horizon_days: float = 365,
-    store: Store | None = None,
-) -> Path:
-    """Write churn and value of every customer to Parquet, part by part.
-
-    A file, or a folder where the name does not end in ``.parquet``, appears in one rename, complete or not at
-    all. Customers are in order within parts of the log, not across them. Parameters are those of
-    `predict_churn` and `predict_clv`.
-
-    Returns
-    -------
-    Path
-        Of what was written, with the columns of both and ``customer_id``.
-    """
-    scorer = _churn_model(log, churn, as_of, store)
-    valuer = _clv_model(log, clv, as_of, store)
-    settings = {"horizon_days": horizon_days, "annual_discount_rate": annual_discount_rate, "margin": margin}
-    pairs = zip(_churn_frames(log, scorer, as_of), _clv_frames(log, valuer, as_of, settings), strict=True)
-    tables = (pa.Table.from_pandas(scores.join(values).reset_index(), preserve_index=False) for scores, values in pairs)
-    if not write_parquet(tables, out):
-        raise nobody_bought(log, as_of, what="Scores")
-    return Path(out)
-
-
-def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment, *, reasons: int = 0) -> Iterator[pd.DataFrame]:
-    for features in iter_features(log, as_of=as_of, features=model.feature_set):
-        scores = model.predict(features).assign(as_of=stamp(moment(as_of)))
-        if reasons:
-            told = model.explain(features, top=reasons).pivot_table("text", "customer_id", "rank", aggfunc="first")
-            told = told.reindex(index=features.index, columns=range(1, reasons + 1))
-            scores = scores.join(told.add_prefix("reason_"))
-        yield scores
-
-
-def _clv_frames(log: CustomerLog, model: CLVModel, as_of: Moment, settings: dict[str, float]) -> Iterator[pd.DataFrame]:
-    for summary in iter_rfm_summary(log, as_of=as_of, time_unit=model.time_unit):
-        yield model.predict(summary.assign(as_of=stamp(moment(as_of))), **settings)
-
-
-def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -> pd.DataFrame:
+def _scores(log: CustomerLog, scorer: Scorer) -> pd.DataFrame:
+    """Return everyone's scores in order of customer."""
+    frames = log.map(lambda bucket: scorer(bucket).scores, at_most=CUSTOMERS_AT_A_TIME)
     filled = [frame for frame in frames if len(frame)]
     if not filled:
-        raise nobody_bought(log, as_of, what="Scores")
+        raise nobody_bought(log, scorer.as_of, what="Scores")
     return pd.concat(filled).sort_index()
 
 

@@ -22,6 +22,7 @@ from crm_ml.features.ragged import Int
 __all__ = [
     "build_features",
     "build_panel",
+    "feature_frame",
     "in_panel_order",
     "iter_features",
     "longest_horizon",
@@ -70,9 +71,12 @@ def iter_features(log: CustomerLog, *, as_of: Moment, features: Features = DEFAU
 
     The parts hold the same customers whatever the features.
     """
-    for part in Sweep.of(log, [moment(as_of)], features=features).parts(log):
-        index = pd.Index(part.customers, name="customer_id", dtype="str")
-        yield pd.DataFrame(part.columns, index=index)
+    yield from map(feature_frame, Sweep.of(log, [moment(as_of)], features=features).parts(log))
+
+
+def feature_frame(part: Part) -> pd.DataFrame:
+    """Return the rows of a sweep with one cutoff as a frame indexed by customer_id."""
+    return pd.DataFrame(part.columns, index=pd.Index(part.customers, name="customer_id", dtype="str"))
 
 
 def build_panel(

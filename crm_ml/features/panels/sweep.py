@@ -82,18 +82,28 @@ class Sweep:
 
     def parts(self, log: CustomerLog) -> Iterator[Part]:
         """Yield the rows of a log in parts, some customers at a time."""
-        return self.map(log, self._part)
+        return self.map(log, self.part)
 
     def map(self, log: CustomerLog, kernel: Callable[[History], Result]) -> Iterator[Result]:
         """Yield a kernel's result for every part of a log, some customers at a time."""
 
         def run(bucket: Bucket) -> Result:
-            return kernel(History(bucket, self.cutoffs, self.gaps))
+            return kernel(self.history(bucket))
 
         at_most = max(1, ROWS_PER_PART // len(self.cutoffs))
-        return log.map(run, at_most=at_most, interactions=self.features.interaction_days > 0)
+        return log.map(run, at_most=at_most, interactions=self.looks_at_interactions)
 
-    def _part(self, history: History) -> Part:
+    @property
+    def looks_at_interactions(self) -> bool:
+        """Whether any feature does."""
+        return self.features.interaction_days > 0
+
+    def history(self, bucket: Bucket) -> History:
+        """Return a bucket as it is looked at from the cutoffs."""
+        return History(bucket, self.cutoffs, self.gaps)
+
+    def part(self, history: History) -> Part:
+        """Return the rows of some customers."""
         built = self.features.build(history)
         if self.horizon_days is not None:
             built |= labels_after(history, horizon_days=_lengths(self.horizon_days, history))

@@ -1,0 +1,6 @@
+"""The job that a scheduler may kill at any moment: stream, stage, publish, resume, watch, judge."""
+
+from crm_ml.scoring.nightly.job import ScoringJob, run_scoring_job
+from crm_ml.scoring.nightly.runs import PublishedRun, published_runs, read_scores
+
+__all__ = ["PublishedRun", "ScoringJob", "published_runs", "read_scores", "run_scoring_job"]
