@@ -46,6 +46,7 @@ class LocalHost:
         self.folder = tempfile.mkdtemp(prefix="crm_ml_", dir=scratch)
         self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.connection = duckdb.connect(":memory:")
+        self._set("enable_progress_bar", "false", "be false")
         self._set("temp_directory", self.folder, "name a writable folder")
         self._set("TimeZone", timezone, "name an IANA time zone such as 'Europe/Berlin'")
         if memory_limit is not None:

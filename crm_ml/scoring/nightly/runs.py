@@ -123,7 +123,7 @@ def _manifest(content: bytes, name: str) -> Mapping[str, Any]:
     try:
         manifest = json.loads(content)
         stated = manifest.pop("sha256")
-    except (ValueError, AttributeError, KeyError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise _altered(name, MANIFEST, "it is not a sealed manifest") from error
     if stated != seal_of(manifest):
         raise _altered(name, MANIFEST, "its seal does not match its content")
