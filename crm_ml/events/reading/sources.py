@@ -177,13 +177,3 @@ def _refuse_duplicates(columns: list[str], *, name: str) -> None:
         raise SchemaError(
             f"{name} must have each column once. Columns that appear twice: {twice}.\nRename or drop one."
         )
-
-
-def input_files(paths, *, name):
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    found = [f for p in paths for f in ([str(p)] if Path(p).exists() else sorted(glob.glob(str(p), recursive=True)))]
-    if not found:
-        raise SchemaError(
-            f"{name}: no file matches {[str(p) for p in paths]}.\nGive a path or glob of Parquet or CSV files."
-        )
-    return [(f, Path(f).stat().st_size, Path(f).stat().st_mtime_ns) for f in found]
