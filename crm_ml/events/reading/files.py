@@ -109,11 +109,11 @@ def shown(path: str | Path) -> str:
 def _without_credentials(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     plain, *cut = re.split(r"[?#]", rest, maxsplit=1)
-    host = plain.partition("/")[0]
+    user, _, host = plain.rpartition("@")
     if cut and "@" in cut[0]:  # a password that holds a question mark, or a query that holds an @
         plain = "..."
-    elif "@" in host or (":" in host and "@" in plain):  # a secret key may hold a slash
-        plain = plain.rpartition("@")[2]
+    elif "/" not in user or ":" in user:  # a secret key may hold a slash; a name in a folder an @
+        plain = host
     return f"{scheme}{mark}{plain}"
 
 
