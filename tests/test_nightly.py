@@ -74,7 +74,7 @@ def test_the_manifest_states_what_the_scores_came_from(shop: Path, valued: Path)
     assert run.as_of == pd.Timestamp(jobs.AS_OF, tz="UTC")
     assert stated["settings"] == {"horizon_days": 365, **jobs.MONEY}
     assert stated["models"]["churn"]["source"] == str(shop / "churn")
-    assert [file["file"] for file in stated["inputs"]["transactions"]] == [
+    assert [file["path"] for file in stated["inputs"]["transactions"]] == [
         str(shop / "orders" / name) for name in ("0.parquet", "1.parquet")
     ]
     assert sum(file["rows"] for file in stated["files"].values()) == stated["customers"]

@@ -19,6 +19,9 @@ __all__ = ["LocalHost"]
 
 Result = TypeVar("Result")
 
+_CASTS_WHILE_READING = "type_pushdown"
+"""What DuckDB 2.0 calls its making TRY_CAST of a CSV column a cast that fails, quoting the row, instead of null."""
+
 LEAST_TO_READ = 128 << 20
 """Bytes below which DuckDB may fail to read a file."""
 
@@ -46,7 +49,12 @@ class LocalHost:
         self.folder = tempfile.mkdtemp(prefix="crm_ml_", dir=scratch)
         self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.connection = duckdb.connect(":memory:")
-        self._set("enable_progress_bar", "false", "be false")
+        self.connection.execute("SET enable_progress_bar = false")
+        # A query never fetches code: what DuckDB needs is part of its package.
+        self.connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
+        known = self.connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+        if (_CASTS_WHILE_READING,) in known:
+            self.connection.execute(f"SET disabled_optimizers = '{_CASTS_WHILE_READING}'")
         self._set("temp_directory", self.folder, "name a writable folder")
         self._set("TimeZone", timezone, "name an IANA time zone such as 'Europe/Berlin'")
         if memory_limit is not None:

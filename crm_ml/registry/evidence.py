@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
+from crm_ml.features.panels.csv_file import write_csv
 from crm_ml.registry.manifest import plain, render_manifest
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def log_files(
             figure.savefig(_below(scratch, "figures", f"{name}.png"))
         for name, table in tables.items():
             if isinstance(table, pd.DataFrame):
-                table.to_csv(_below(scratch, "tables", f"{name}.csv"))
+                write_csv(table, _below(scratch, "tables", f"{name}.csv"))
             else:
                 _below(scratch, "tables", f"{name}.json").write_bytes(render_manifest(plain(table)))
         if figures or tables:

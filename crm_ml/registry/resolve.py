@@ -120,7 +120,8 @@ def _version(client: MlflowClient, name: str, *, alias: str | None, version: str
         if alias not in registered.aliases:
             raise _missing(f"alias {alias!r} of the registered model {name!r}", alias, registered.aliases)
         return int(registered.aliases[alias])
-    there = [str(found.version) for found in client.search_model_versions(f"name = '{name}'")]
+    found = client.search_model_versions(f"name = '{name}'")
+    there = [str(each.version) for each in found if each.name == name]  # a name may hold a quote
     if version not in there:
         raise _missing(f"version {version} of the registered model {name!r}", str(version), there)
     return int(version)

@@ -1,5 +1,6 @@
 """Scores for every customer, and the main job from log to report."""
 
+from crm_ml.features.panels.csv_file import write_csv
 from crm_ml.scoring.assessment import Assessment, assess
 from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.main_job import MainJob, run_main_job
@@ -25,5 +26,6 @@ __all__ = [
     "run_scoring_job",
     "score_customers",
     "train",
+    "write_csv",
     "write_review",
 ]

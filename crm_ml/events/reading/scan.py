@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -16,9 +16,11 @@ import pyarrow as pa
 
 from crm_ml.errors import SchemaError, rows_break_rule
 from crm_ml.events.reading.contract import Table, rules
-from crm_ml.events.reading.sources import unreadable
+from crm_ml.events.reading.files import unreadable
 
 __all__ = ["scan"]
+
+Read = TypeVar("Read")
 
 BATCH_ROWS = 1 << 18
 
@@ -83,10 +85,18 @@ def scan(
     judgement = _Judgement(len(rules(table)))
     lock, numbers = threading.Lock(), itertools.count()
 
+    def read(next_one: Callable[[], Read]) -> Read:
+        try:
+            return next_one()
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            if "Out of Memory" in str(error):
+                raise
+            raise unreadable(table.name, error) from None  # the reader's error may quote a customer's row
+
     def work(reader: pa.RecordBatchReader) -> None:
         while True:
             with lock:
-                batch = next(reader, None)
+                batch = read(lambda: next(reader, None))
                 if batch is None:
                     return
                 number = next(numbers)
@@ -97,13 +107,10 @@ def scan(
                 rows = batch.drop_columns(["broken"])
                 take(number, rows.filter(pa.array(broken == 0)) if broken.any() else rows)
 
-    try:
-        reader = _reader(connection, query)
-        with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(work, reader) for _ in range(threads)]:
-                done.result()
-    except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException, pa.ArrowException) as error:
-        raise unreadable(table.name, error) from error
+    reader = read(lambda: _reader(connection, query))
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, reader) for _ in range(threads)]:
+            done.result()
     return judgement.result(table, drop=drop)
 
 

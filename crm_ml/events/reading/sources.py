@@ -7,9 +7,8 @@ from outside ever becomes part of a query.
 from __future__ import annotations
 
 import csv
-import glob
-import gzip
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crm_ml.errors import SchemaError
+from crm_ml.events.reading.files import CSV, PARQUET, File, csv_text, find_files, on_each, scannable, unreadable
 
 __all__ = ["Source", "open_source"]
 
@@ -56,7 +56,7 @@ def open_source(connection: duckdb.DuckDBPyConnection, data: Any, *, name: str) 
     """
     paths = [data] if isinstance(data, str | Path) else data
     if isinstance(paths, list | tuple) and all(isinstance(path, str | Path) for path in paths):
-        columns, scan = _scan_files(paths, name=name)
+        columns, scan = _scan_files(connection, find_files(paths, name=name), name=name)
     else:
         table = _as_arrow(data, name=name)
         columns = list(table.column_names)
@@ -66,73 +66,69 @@ def open_source(connection: duckdb.DuckDBPyConnection, data: Any, *, name: str) 
     try:
         relation = connection.sql(f"SELECT * FROM {scan}")
     except (duckdb.Error, OSError) as error:
-        raise unreadable(name, error) from error
+        raise unreadable(name, error) from None
     columns = columns or list(relation.columns)
     aliases = ", ".join(f"c{i}" for i in range(len(columns)))
     return Source(tuple(columns), tuple(str(t) for t in relation.types), f"{scan} AS source({aliases})")
 
 
-def unreadable(name: str, error: Exception) -> SchemaError:
-    """Word a failure to read; only the first line of the reader's own words, the rest may quote rows."""
-    said = str(error).partition("\n")[0]
-    return SchemaError(f"{name} could not be read: {said}\nGive readable Parquet files, or CSV files in UTF-8.")
-
-
-def _scan_files(paths: Sequence[str | Path], *, name: str) -> tuple[list[str], str]:
+def _scan_files(connection: duckdb.DuckDBPyConnection, files: Sequence[File], *, name: str) -> tuple[list[str], str]:
     """Return the CSV header (empty for Parquet) and the table function that reads the files."""
-    files: list[str] = []
-    for pattern in paths:
-        text = str(pattern)
-        found = [text] if "://" in text or Path(text).exists() else sorted(glob.glob(text, recursive=True))
-        if not found:
-            raise SchemaError(f"{name}: no file matches {text!r}.\nGive a path or glob of Parquet or CSV files.")
-        files += found
-    if not files:
-        raise SchemaError(f"{name}: the list of files is empty.\nGive a path or glob of Parquet or CSV files.")
-    listed = "[" + ", ".join("'" + file.replace("'", "''") + "'" for file in files) + "]"
-    if all(file.endswith((".parquet", ".pq")) for file in files):
-        _refuse_duplicates(_parquet_columns(files[0], name=name), name=name)
+    listed = "[" + ", ".join(_quoted(path) for path in scannable(connection, files, name=name)) + "]"
+    if all(file.shown.endswith(PARQUET) for file in files):
+        for file, columns in zip(files, on_each(_parquet_columns, files, name=name), strict=True):
+            _refuse_duplicates(columns, name=name)
+            _refuse_folders_named_like(columns, file, name=name)
         return [], f"read_parquet({listed}, union_by_name = true)"
-    if all(file.endswith((".csv", ".csv.gz")) for file in files):
+    if all(file.shown.endswith(CSV) for file in files):
         header = _shared_header(files, name=name)
         _refuse_duplicates(header, name=name)
         texts = ", ".join(f"c{i}: 'VARCHAR'" for i in range(len(header)))
         dialect = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"'"
-        return header, f"read_csv({listed}, {dialect}, columns = {{{texts}}})"
+        return header, f"read_csv({listed}, {dialect}, hive_partitioning = false, columns = {{{texts}}})"
     raise SchemaError(
-        f"{name}: files must all be .parquet, or all .csv or .csv.gz; got {sorted(set(files))[:3]}.\n"
+        f"{name}: files must all be .parquet, or all .csv or .csv.gz; "
+        f"got {sorted({file.shown for file in files})[:3]}.\n"
         "Load other formats with pandas or Polars and pass the frame."
     )
 
 
-def _parquet_columns(file: str, *, name: str) -> list[str]:
-    """Return the columns of a local file; DuckDB would rename the second of a pair in silence."""
-    if "://" in file:
-        return []
-    try:
-        return list(pq.read_schema(file).names)
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(name, error) from error
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
-def _shared_header(files: Sequence[str], *, name: str) -> list[str]:
-    try:
-        headers = [_csv_header(file) for file in files]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise unreadable(name, error) from error
+def _parquet_columns(file: File) -> list[str]:
+    """Return the columns of a file; DuckDB would rename the second of a pair in silence."""
+    with closing(file.open()) as opened:
+        return list(pq.read_schema(opened).names)
+
+
+def _refuse_folders_named_like(columns: Sequence[str], file: File, *, name: str) -> None:
+    """Refuse ``amount=5/part.parquet`` with a column ``amount``: DuckDB would take the folder's word for it."""
+    path = file.path if file.system is None else file.shown
+    folders = [folder.partition("=")[0] for folder in path.split("/")[:-1] if "=" in folder]
+    both = sorted({folder.casefold() for folder in folders} & {column.casefold() for column in columns})
+    if both:
+        raise SchemaError(
+            f"{name} must have each column once. Columns of {file.shown!r} that a folder names too: {both}.\n"
+            "Rename the folder."
+        )
+
+
+def _shared_header(files: Sequence[File], *, name: str) -> list[str]:
+    headers = on_each(_csv_header, files, name=name)
     for file, header in zip(files, headers, strict=True):
         if not header or header != headers[0]:
             raise SchemaError(
-                f"{name}: CSV files must all have the same header; {files[0]!r} has {headers[0]}, "
-                f"{file!r} has {header}.\nGive them the same columns in the same order."
+                f"{name}: CSV files must all have the same header; {files[0].shown!r} has {headers[0]}, "
+                f"{file.shown!r} has {header}.\nGive them the same columns in the same order."
             )
     return headers[0]
 
 
-def _csv_header(file: str) -> list[str]:
-    opened = gzip.open if file.endswith(".gz") else open
-    with opened(file, "rt", encoding="utf-8-sig", newline="") as lines:
-        return next(csv.reader(lines), [])
+def _csv_header(file: File) -> list[str]:
+    with csv_text(file) as text:
+        return next(csv.reader(text), [])
 
 
 def _as_arrow(data: Any, *, name: str) -> pa.Table:

@@ -18,7 +18,7 @@ from crm_ml.errors import ModelError, SchemaError
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.keyed import keyed_ids
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
-from crm_ml.events.reading.sources import input_files
+from crm_ml.events.reading.files import input_files
 from crm_ml.registry import ResolvedModel, StorableModel, Store, resolve
 from crm_ml.registry.manifest import plain, seal_of
 
@@ -104,11 +104,7 @@ class Request:
     def stated(self) -> dict[str, Any]:
         """All that the scores depend on, as plain data; no identifier and no credential is in it."""
         inputs = {
-            table: [
-                {"file": file, "bytes": size, "modified": modified}
-                for file, size, modified in input_files(self.sources[table], name=table)
-            ]
-            for table in self.sources
+            table: [found._asdict() for found in input_files(self.sources[table], name=table)] for table in self.sources
         }
         stated: dict[str, Any] = plain(
             {
