@@ -47,6 +47,9 @@ def score(
     on_invalid: OnInvalid = "raise",
     memory_limit: Memory = None,
     threads: Annotated[int | None, typer.Option(help="By default all cores.")] = None,
+    hash_ids: Annotated[
+        bool, typer.Option("--hash-ids", help="Hash identifiers with the key in CRM_ML_ID_KEY or CRM_ML_ID_KEY_FILE.")
+    ] = False,
     work: Annotated[Path | None, typer.Option(help="Folder for unfinished work, by default in the output's.")] = None,
     directory: Directory = Path("models"),
 ) -> None:
@@ -55,6 +58,7 @@ def score(
     Exit codes: 0 done, 2 the input or a setting, 3 the drift gate, 4 a model, 74 the machine (disk, files),
     75 another job is at work there, 99 nothing to do.
     """
+    from crm_ml.events.keyed import read_id_key
     from crm_ml.registry import default_store
     from crm_ml.scoring import run_scoring_job
 
@@ -73,6 +77,7 @@ def score(
             on_invalid=on_invalid,  # type: ignore[arg-type]  # the log checks it
             memory_limit=memory_limit,
             threads=threads,
+            id_key=read_id_key() if hash_ids else None,
             work=work,
             store=default_store(directory),
             on_event=on_event,
