@@ -137,6 +137,8 @@ def test_nothing_outside_the_glob_is_opened(tmp_path, monkeypatch):
 
 def test_a_query_can_load_no_extension():
     connection = LocalHost(memory_limit=None, threads=1, timezone="UTC").connection
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+        assert connection.execute(f"SELECT current_setting('{setting}')").fetchall() == [(False,)]
     for scheme in ("https", "s3", "hf"):
         with pytest.raises(duckdb.Error, match="httpfs"):
             connection.execute(f"SELECT * FROM read_parquet('{scheme}://127.0.0.1/x.parquet')")

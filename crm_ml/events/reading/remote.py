@@ -51,7 +51,7 @@ class Found(AbstractFileSystem):  # type: ignore[misc]  # fsspec counts as untyp
     def __init__(self, name: str, files: Mapping[str, Any]) -> None:
         super().__init__()
         self.protocol = name
-        self._files, self._registered = files, dt.datetime.now(dt.UTC)
+        self._files, self._found_at = files, dt.datetime.now(dt.UTC)
 
     def _held(self, path: str) -> Any:
         held = self._files.get(path.partition("://")[2] or path)
@@ -76,5 +76,5 @@ class Found(AbstractFileSystem):  # type: ignore[misc]  # fsspec counts as untyp
         return (path.partition("://")[2] or path) in self._files
 
     def modified(self, _: str) -> dt.datetime:
-        """Return a moment that differs between registrations, so that DuckDB takes no cached block of another file."""
-        return self._registered
+        """Return when the files were found; DuckDB wants to know."""
+        return self._found_at
