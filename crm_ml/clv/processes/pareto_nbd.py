@@ -29,6 +29,7 @@ from crm_ml.clv.likelihood.patterns import Patterns
 from crm_ml.clv.likelihood.rising import CountSums, gammaln_rise
 from crm_ml.clv.processes.outlook.exponential import ExponentialOutlook
 from crm_ml.clv.processes.outlook.histories import exponential_histories as simulated_histories
+from crm_ml.clv.uncertainty.departure import still_there
 from crm_ml.clv.uncertainty.interval import Futures
 
 __all__ = [
@@ -58,8 +59,6 @@ COMPILED = False
 log_lower = np.log([1e-6, 1e-9, 1e-6, 1e-9])
 log_upper = np.log([1e5, 1e9, 1e5, 1e9])
 
-_DRAW_NODES = 12
-"""Six digits of P(alive), far beyond what a few hundred futures can show."""
 _TINY = 1e-300
 
 
@@ -270,13 +269,14 @@ def drawn_purchases(
 ) -> Array:
     """Purchases of each customer in each common future, (n_customers, n_futures).
 
-    The parameters hold one draw per future.
+    The parameters hold one draw per future; customers of equal history share theirs.
     """
-    distinct, member = np.unique(x, return_inverse=True)
-    x, t_x, T = x[:, None], t_x[:, None], T[:, None]
-    left = log_odds_left(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta, nodes_per_panel=_DRAW_NODES)
-    pace = gammaincinv(np.asarray(r + distinct[:, None]), futures.rate)[member] / (alpha + T)
-    leaving = np.maximum(gammaincinv(s, futures.dropout), _TINY) / (beta + T)
+    histories, member = np.unique(np.stack([x, t_x, T]), axis=1, return_inverse=True)
+    x, t_x, T = histories
+    distinct, row = np.unique(x, return_inverse=True)
+    pace = gammaincinv(np.asarray(r + distinct[:, None]), futures.rate)[row] / (alpha + T[:, None])
+    leaving = np.maximum(gammaincinv(s, futures.dropout), _TINY) / (beta + T[:, None])
     lifetime = -np.log(futures.stop) / leaving
     counts = futures.purchases_by(pace * np.minimum(lifetime, horizon))
-    return np.where(futures.alive < expit(-left), counts, 0.0)
+    here = still_there(x, t_x, T, uniform=futures.alive, asked=counts > 0.0, r=r, alpha=alpha, s=s, beta=beta)
+    return np.where(here, counts, 0.0)[member.ravel()]  # NumPy 2.0 alone gives it two dimensions
