@@ -147,8 +147,8 @@ def left_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: float
 
     Derivatives are by log(r, alpha, s, beta).
     """
-    params = {"r": r, "alpha": alpha, "s": s, "beta": beta}
-    return possibility_of_leaving(left_derivatives(patterns.x, patterns.t_x, patterns.T, **params), patterns.weight)
+    derivatives = left_derivatives(patterns.x, patterns.t_x, patterns.T, r=r, alpha=alpha, s=s, beta=beta)
+    return possibility_of_leaving(derivatives, patterns.weight)
 
 
 def left_derivatives(

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaincinv
 
+from crm_ml.clv.compiled.compiler import compiled
+from crm_ml.clv.compiled.futures import draw_exponential_dropout
 from crm_ml.clv.likelihood.exponential_dropout import (
     discounted_lifetime,
     left_terms,
@@ -25,12 +27,12 @@ from crm_ml.clv.likelihood.exponential_dropout import (
     log_stayed,
 )
 from crm_ml.clv.likelihood.newton import Objective
-from crm_ml.clv.likelihood.patterns import Patterns
+from crm_ml.clv.likelihood.patterns import Patterns, distinct_histories
 from crm_ml.clv.likelihood.rising import CountSums, gammaln_rise
 from crm_ml.clv.processes.outlook.exponential import ExponentialOutlook
 from crm_ml.clv.processes.outlook.histories import exponential_histories as simulated_histories
-from crm_ml.clv.uncertainty.departure import still_there
-from crm_ml.clv.uncertainty.interval import Futures
+from crm_ml.clv.uncertainty.departure import strike_left
+from crm_ml.clv.uncertainty.interval import MANY_CUSTOMERS, Futures
 
 __all__ = [
     "COMPILED",
@@ -271,12 +273,18 @@ def drawn_purchases(
 
     The parameters hold one draw per future; customers of equal history share theirs.
     """
-    histories, member = np.unique(np.stack([x, t_x, T]), axis=1, return_inverse=True)
-    x, t_x, T = histories
+    many = len(x) >= MANY_CUSTOMERS
+    x, t_x, T, member = distinct_histories(x, t_x, T)
     distinct, row = np.unique(x, return_inverse=True)
-    pace = gammaincinv(np.asarray(r + distinct[:, None]), futures.rate)[row] / (alpha + T[:, None])
-    leaving = np.maximum(gammaincinv(s, futures.dropout), _TINY) / (beta + T[:, None])
-    lifetime = -np.log(futures.stop) / leaving
-    counts = futures.purchases_by(pace * np.minimum(lifetime, horizon))
-    here = still_there(x, t_x, T, uniform=futures.alive, asked=counts > 0.0, r=r, alpha=alpha, s=s, beta=beta)
-    return np.where(here, counts, 0.0)[member.ravel()]  # NumPy 2.0 alone gives it two dimensions
+    rate = gammaincinv(np.asarray(r + distinct[:, None]), futures.rate)
+    leaving, wait = np.maximum(gammaincinv(s, futures.dropout), _TINY), -np.log(futures.stop)
+    if many:
+        counts = np.empty((len(x), len(r)))
+        settled = (futures.arrivals.T, futures.many)
+        compiled(draw_exponential_dropout)(T, horizon, alpha, beta, row, rate, leaving, wait, *settled, counts)
+    else:
+        age = T[:, None]
+        stays = np.minimum(wait / (leaving / (beta + age)), horizon)
+        counts = futures.purchases_by(rate[row] / (alpha + age) * stays)
+    strike_left(counts, x, t_x, T, uniform=futures.alive, many=many, r=r, alpha=alpha, s=s, beta=beta)
+    return np.asarray(counts[member])
