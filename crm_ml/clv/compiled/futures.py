@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crm_ml.clv.compiled.elementary import alive_probability
-from crm_ml.clv.compiled.searching import arrivals_by, select
+from crm_ml.clv.compiled.searching import purchases_by, select
 
-__all__ = ["count_arrivals", "draw_geometric_dropout", "spend_quantiles"]
+__all__ = ["count_arrivals", "draw_exponential_dropout", "draw_geometric_dropout", "spend_quantiles", "strike"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -25,14 +25,9 @@ def count_arrivals(time: Array, arrivals: Array, many: Array, out: Array) -> Non
     arrivals : ndarray of shape (n_futures, n_arrivals)
     many : ndarray of shape (n_futures,)
     """
-    n_arrivals = arrivals.shape[1]
+    early, later = arrivals[:, :_EARLY].T.copy(), np.empty(len(many), np.intp)
     for i in range(len(time)):
-        for f in range(len(many)):
-            mean = time[i, f]
-            count = float(arrivals_by(mean, arrivals[f]))
-            if count >= n_arrivals:
-                count = max(np.rint(mean + np.sqrt(mean) * many[f]), float(n_arrivals))
-            out[i, f] = count
+        purchases_by(time[i], arrivals, many, early, later, out[i])
 
 
 def draw_geometric_dropout(
@@ -65,30 +60,14 @@ def draw_geometric_dropout(
     arrivals : ndarray of shape (n_futures, n_arrivals)
     out : ndarray of shape (n_customers, n_futures)
     """
-    n_futures, n_arrivals = arrivals.shape
-    early = arrivals[:, :_EARLY].T.copy()
-    mean, chance, count, later = (
-        np.empty(n_futures),
-        np.ones(n_futures),
-        np.empty(n_futures),
-        np.empty(n_futures, np.intp),
-    )
+    n_futures = len(many)
+    early, later = arrivals[:, :_EARLY].T.copy(), np.empty(n_futures, np.intp)
+    mean, chance, count = np.empty(n_futures), np.ones(n_futures), np.empty(n_futures)
     for i in range(len(x)):
         d = member[i]
         for f in range(n_futures):
             mean[f] = rate[d, f] / (alpha[f] + T[i]) * horizon
-            count[f] = 0.0
-        for k in range(_EARLY):  # most futures end here, without a branch to mispredict
-            for f in range(n_futures):
-                count[f] += early[k, f] <= mean[f]
-        n_later = 0
-        for f in range(n_futures):
-            later[n_later] = f
-            n_later += count[f] == _EARLY
-        for f in later[:n_later]:
-            count[f] = arrivals_by(mean[f], arrivals[f])
-            if count[f] >= n_arrivals:
-                count[f] = max(np.rint(mean[f] + np.sqrt(mean[f]) * many[f]), float(n_arrivals))
+        purchases_by(mean, arrivals, many, early, later, count)
         if x[i] + modified > 0.0:
             for f in range(n_futures):
                 chance[f] = alive_probability(x[i], t_x[i], T[i], r[f], alpha[f], a[f], b[f], modified)
@@ -96,6 +75,93 @@ def draw_geometric_dropout(
             chance[:] = 1.0
         for f in range(n_futures):
             out[i, f] = min(count[f], last[d, f]) if alive[f] < chance[f] else 0.0
+
+
+def draw_exponential_dropout(
+    T: Array,
+    horizon: float,
+    alpha: Array,
+    beta: Array,
+    member: Index,
+    rate: Array,
+    leaving: Array,
+    wait: Array,
+    arrivals: Array,
+    many: Array,
+    out: Array,
+) -> None:
+    """Fill ``out`` with the purchases of Pareto/NBD customers who are there now, in each future.
+
+    Parameters
+    ----------
+    alpha, beta, leaving, wait, many : ndarray of shape (n_futures,)
+        ``leaving`` is the rate of leaving in units of 1 / (beta + T), and ``wait`` the time to it at rate 1.
+    member : ndarray of shape (n_customers,)
+        Row of ``rate``.
+    rate : ndarray of shape (n_distinct, n_futures)
+        Purchase rate in units of 1 / (alpha + T).
+    arrivals : ndarray of shape (n_futures, n_arrivals)
+    out : ndarray of shape (n_customers, n_futures)
+    """
+    n_futures = len(many)
+    early, later, time = arrivals[:, :_EARLY].T.copy(), np.empty(n_futures, np.intp), np.empty(n_futures)
+    for i in range(len(T)):
+        d = member[i]
+        for f in range(n_futures):
+            stays = min(wait[f] / (leaving[f] / (beta[f] + T[i])), horizon)
+            time[f] = rate[d, f] / (alpha[f] + T[i]) * stays
+        purchases_by(time, arrivals, many, early, later, out[i])
+
+
+def strike(
+    terms: Array,
+    powers: Array,
+    limit: Array,
+    error: Array,
+    rows: Index,
+    group: Index,
+    counts: Array,
+    at: Index,
+    future: Index,
+) -> int:
+    """Set purchases to 0 where a polynomial is over a limit, and note where it is too close to tell.
+
+    Parameters
+    ----------
+    terms : ndarray of shape (n_rows, n_terms)
+    powers : ndarray of shape (n_terms, n_group)
+    limit : ndarray of shape (n_group,)
+    error : ndarray of shape (n_group,)
+        In units of 1 plus the sizes of a row's terms but the first.
+    rows, group : ndarray of shape (n_rows,) and (n_group,)
+        Their places in ``counts``.
+    counts : ndarray of shape (n_customers, n_futures)
+    at, future : ndarray of shape (n_rows × n_group,)
+        Filled with the places in ``counts`` that are too close and hold purchases.
+
+    Returns
+    -------
+    int
+        How many of these there are.
+    """
+    n_close, room = 0, np.empty(len(group))
+    for i in range(len(rows)):
+        size = 1.0
+        for f in range(len(group)):
+            room[f] = limit[f] - terms[i, 0]
+        for k in range(1, len(powers)):
+            term = terms[i, k]
+            size += abs(term)
+            for f in range(len(group)):
+                room[f] -= term * powers[k, f]
+        own = counts[rows[i]]
+        for f in range(len(group)):
+            place = group[f]
+            certain = abs(room[f]) > size * error[f]
+            at[n_close], future[n_close] = rows[i], place
+            n_close += (not certain) and own[place] > 0.0
+            own[place] *= (not certain) or room[f] > 0.0
+    return n_close
 
 
 def spend_quantiles(

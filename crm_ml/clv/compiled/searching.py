@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["arrivals_by", "select"]
+__all__ = ["arrivals_by", "purchases_by", "select"]
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 
 def arrivals_by(time: float, arrivals: Array) -> int:
@@ -30,6 +31,35 @@ def arrivals_by(time: float, arrivals: Array) -> int:
     while k > 0 and arrivals[k - 1] > time:
         k -= 1
     return k
+
+
+def purchases_by(time: Array, arrivals: Array, many: Array, early: Array, later: Index, count: Array) -> None:
+    """Count the arrivals in each future by its time, beyond the known ones by a normal number.
+
+    Parameters
+    ----------
+    time, many, count : ndarray of shape (n_futures,)
+        ``count`` is filled.
+    arrivals : ndarray of shape (n_futures, n_arrivals)
+    early : ndarray of shape (6, n_futures)
+        The first of them.
+    later : ndarray of shape (n_futures,)
+        Room to work in.
+    """
+    n_arrivals = arrivals.shape[1]
+    for f in range(len(time)):
+        count[f] = 0.0
+    for k in range(len(early)):  # most futures end here, without a branch to mispredict
+        for f in range(len(time)):
+            count[f] += early[k, f] <= time[f]
+    n_later = 0
+    for f in range(len(time)):
+        later[n_later] = f
+        n_later += count[f] == len(early)
+    for f in later[:n_later]:
+        count[f] = arrivals_by(time[f], arrivals[f])
+        if count[f] >= n_arrivals:
+            count[f] = max(np.rint(time[f] + np.sqrt(time[f]) * many[f]), float(n_arrivals))
 
 
 def select(values: Array, k: int, first: int, last: int) -> float:

@@ -116,7 +116,6 @@ def pareto(x: Array, t_x: Array, T: Array, *, r: Array, alpha: Array, s: Array, 
     >>> rows.value.round(8).tolist()
     [-4.00694866]
     """
-    params = {"r": r, "alpha": alpha, "s": s, "beta": beta}
     alive, alive_bends = np.zeros((4, len(x))), np.zeros((4, 4, len(x)))
     for first, shape, rate, events in ((0, r, alpha, x), (2, s, beta, np.zeros_like(x))):
         share, stretch = rate / (rate + T), np.log1p(T / rate)
@@ -126,9 +125,9 @@ def pareto(x: Array, t_x: Array, T: Array, *, r: Array, alpha: Array, s: Array, 
         alive_bends[first, first + 1] = alive_bends[first + 1, first] = shape * (1.0 - share)
         alive_bends[first + 1, first + 1] = -(shape + events) * share * (1.0 - share)
     left, left_bends, p_left = np.zeros((4, len(x))), np.zeros((4, 4, len(x))), np.zeros(len(x))
-    for rows, u, slopes, bends in exponential_dropout.left_derivatives(x, t_x, T, **params):
+    for rows, u, slopes, bends in exponential_dropout.left_derivatives(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta):
         left[:, rows], left_bends[:, :, rows], p_left[rows] = slopes, bends, expit(u)
-    value = pareto_nbd.log_likelihood(x, t_x, T, **params)
+    value = pareto_nbd.log_likelihood(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta)
     return RowDerivatives.joined(value, (alive, alive_bends), (left, left_bends), p_left)
 
 

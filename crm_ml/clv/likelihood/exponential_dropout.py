@@ -147,12 +147,20 @@ def left_terms(patterns: Patterns, r: float, alpha: float, s: float, beta: float
 
     Derivatives are by log(r, alpha, s, beta).
     """
-    params = {"r": r, "alpha": alpha, "s": s, "beta": beta}
-    return possibility_of_leaving(left_derivatives(patterns.x, patterns.t_x, patterns.T, **params), patterns.weight)
+    derivatives = left_derivatives(patterns.x, patterns.t_x, patterns.T, r=r, alpha=alpha, s=s, beta=beta)
+    return possibility_of_leaving(derivatives, patterns.weight)
 
 
 def left_derivatives(
-    x: Array, t_x: Array, T: Array, *, r: ArrayLike, alpha: ArrayLike, s: ArrayLike, beta: ArrayLike
+    x: Array,
+    t_x: Array,
+    T: Array,
+    *,
+    r: ArrayLike,
+    alpha: ArrayLike,
+    s: ArrayLike,
+    beta: ArrayLike,
+    nodes_per_panel: int = EXACT_NODES,
 ) -> Iterator[tuple[NDArray[np.intp], Array, Array, Array]]:
     """Log-odds of having left with their derivatives by log(r, alpha, s, beta), chunk by chunk.
 
@@ -163,6 +171,7 @@ def left_derivatives(
     ----------
     x, t_x, T : ndarray of shape (n,)
     r, alpha, s, beta : array_like, broadcastable
+    nodes_per_panel : int, default 24
 
     Yields
     ------
@@ -175,7 +184,9 @@ def left_derivatives(
     columns = np.broadcast_arrays(x, t_x, T, *(np.asarray(value, dtype=float) for value in (r, alpha, s, beta)))
     high, peak, shape = _leaving(*columns)
     factor = _log_factor(columns[1], *columns[4:]) - log_stayed(*columns)
-    for rows, z, weight, total in quadrature(_log_leaving, _leaving_slope, np.zeros_like(high), high, peak, shape):
+    low = np.zeros_like(high)
+    integrals = quadrature(_log_leaving, _leaving_slope, low, high, peak, shape, nodes_per_panel=nodes_per_panel)
+    for rows, z, weight, total in integrals:
         own = tuple(column[rows, None] for column in columns)
         grown = np.expm1(z)
         far = shape[2][rows, None] * grown

@@ -16,6 +16,7 @@ __all__ = [
     "chosen_rows",
     "compress",
     "count_weights",
+    "distinct_histories",
     "patterns_of",
     "sample_sizes",
     "thin",
@@ -104,13 +105,38 @@ def compress(x: Array, t_x: Array, T: Array, weight: Array) -> Patterns:
     kept = weight > 0
     if not kept.all():
         x, t_x, T, weight = x[kept], t_x[kept], T[kept], weight[kept]
-    order = np.lexsort((T, t_x, x))
-    x, t_x, T, weight = x[order], t_x[order], T[order], weight[order]
-    new = np.ones(len(x), dtype=bool)
-    new[1:] = (x[1:] != x[:-1]) | (t_x[1:] != t_x[:-1]) | (T[1:] != T[:-1])
+    order, new = _sorted(x, t_x, T)
     starts = np.flatnonzero(new)
+    first, weight = order[starts], weight[order]
     totals = np.add.reduceat(weight, starts) if len(starts) else weight
-    return Patterns(x=x[starts], t_x=t_x[starts], T=T[starts], weight=totals)
+    return Patterns(x=x[first], t_x=t_x[first], T=T[first], weight=totals)
+
+
+def distinct_histories(x: Array, t_x: Array, T: Array) -> tuple[Array, Array, Array, NDArray[np.intp]]:
+    """Return x, t_x and T of the distinct histories, sorted, and which of them each customer has.
+
+    Examples
+    --------
+    >>> x, _, _, member = distinct_histories(np.array([2.0, 0.0, 2.0]), np.array([5.0, 0.0, 5.0]), np.full(3, 9.0))
+    >>> x.tolist(), member.tolist()
+    ([0.0, 2.0], [1, 0, 1])
+    """
+    order, new = _sorted(x, t_x, T)
+    member = np.empty(len(x), dtype=np.intp)
+    member[order] = np.cumsum(new) - 1
+    first = order[new]
+    return x[first], t_x[first], T[first], member
+
+
+def _sorted(x: Array, t_x: Array, T: Array) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Order of the histories, and which of them, in that order, differ from the one before."""
+    order = np.lexsort((T, t_x, x))
+    new = np.zeros(len(x), dtype=bool)
+    new[:1] = True
+    for column in (x, t_x, T):
+        ordered = column[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    return order, new
 
 
 def count_weights(x: Array, weight: Array, *, many: bool) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 from crm_ml.clv.likelihood.counted_dropout import departures, left_terms, log_odds_left
 from crm_ml.clv.likelihood.newton import Objective
-from crm_ml.clv.likelihood.patterns import Patterns
+from crm_ml.clv.likelihood.patterns import Patterns, distinct_histories
 from crm_ml.clv.likelihood.rising import digamma_rise, gammaln_rise, log_decline, trigamma_rise
 from crm_ml.clv.processes.outlook.counted import CountedOutlook, log_buying, opportunities_alive
 from crm_ml.clv.processes.outlook.histories import counted_histories as simulated_histories
@@ -283,11 +283,11 @@ def drawn_purchases(
 
     The parameters hold one draw per future; customers of equal history share theirs.
     """
-    histories, member = np.unique(np.stack([x, t_x, n]), axis=1, return_inverse=True)
-    x, t_x, n = histories[:, :, None]
+    *histories, member = distinct_histories(x, t_x, n)
+    x, t_x, n = (column[:, None] for column in histories)
     alive = expit(-log_odds_left(x, t_x, n, alpha=alpha, beta=beta, gamma=gamma, delta=delta))
     p = betaincinv(alpha + x, beta + (n - x), futures.rate)
     theta = np.clip(betaincinv(gamma, delta + n, futures.dropout), 1e-300, _LARGEST_SHARE)
     seen = np.minimum(np.floor(np.log(futures.stop) / np.log1p(-theta)), horizon)
     counts = binom.ppf(ndtr(futures.many), seen, p)
-    return np.where(futures.alive < alive, counts, 0.0)[member.ravel()]  # NumPy 2.0 alone gives it two dimensions
+    return np.where(futures.alive < alive, counts, 0.0)[member]

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaincinv
 
+from crm_ml.clv.compiled.compiler import compiled
+from crm_ml.clv.compiled.futures import draw_exponential_dropout
 from crm_ml.clv.likelihood.exponential_dropout import (
     discounted_lifetime,
     left_terms,
@@ -25,11 +27,12 @@ from crm_ml.clv.likelihood.exponential_dropout import (
     log_stayed,
 )
 from crm_ml.clv.likelihood.newton import Objective
-from crm_ml.clv.likelihood.patterns import Patterns
+from crm_ml.clv.likelihood.patterns import Patterns, distinct_histories
 from crm_ml.clv.likelihood.rising import CountSums, gammaln_rise
 from crm_ml.clv.processes.outlook.exponential import ExponentialOutlook
 from crm_ml.clv.processes.outlook.histories import exponential_histories as simulated_histories
-from crm_ml.clv.uncertainty.interval import Futures
+from crm_ml.clv.uncertainty.departure import strike_left
+from crm_ml.clv.uncertainty.interval import MANY_CUSTOMERS, Futures
 
 __all__ = [
     "COMPILED",
@@ -58,8 +61,6 @@ COMPILED = False
 log_lower = np.log([1e-6, 1e-9, 1e-6, 1e-9])
 log_upper = np.log([1e5, 1e9, 1e5, 1e9])
 
-_DRAW_NODES = 12
-"""Six digits of P(alive), far beyond what a few hundred futures can show."""
 _TINY = 1e-300
 
 
@@ -270,13 +271,20 @@ def drawn_purchases(
 ) -> Array:
     """Purchases of each customer in each common future, (n_customers, n_futures).
 
-    The parameters hold one draw per future.
+    The parameters hold one draw per future; customers of equal history share theirs.
     """
-    distinct, member = np.unique(x, return_inverse=True)
-    x, t_x, T = x[:, None], t_x[:, None], T[:, None]
-    left = log_odds_left(x, t_x, T, r=r, alpha=alpha, s=s, beta=beta, nodes_per_panel=_DRAW_NODES)
-    pace = gammaincinv(np.asarray(r + distinct[:, None]), futures.rate)[member] / (alpha + T)
-    leaving = np.maximum(gammaincinv(s, futures.dropout), _TINY) / (beta + T)
-    lifetime = -np.log(futures.stop) / leaving
-    counts = futures.purchases_by(pace * np.minimum(lifetime, horizon))
-    return np.where(futures.alive < expit(-left), counts, 0.0)
+    many = len(x) >= MANY_CUSTOMERS
+    x, t_x, T, member = distinct_histories(x, t_x, T)
+    distinct, row = np.unique(x, return_inverse=True)
+    rate = gammaincinv(np.asarray(r + distinct[:, None]), futures.rate)
+    leaving, wait = np.maximum(gammaincinv(s, futures.dropout), _TINY), -np.log(futures.stop)
+    if many:
+        counts = np.empty((len(x), len(r)))
+        settled = (futures.arrivals.T, futures.many)
+        compiled(draw_exponential_dropout)(T, horizon, alpha, beta, row, rate, leaving, wait, *settled, counts)
+    else:
+        age = T[:, None]
+        stays = np.minimum(wait / (leaving / (beta + age)), horizon)
+        counts = futures.purchases_by(rate[row] / (alpha + age) * stays)
+    strike_left(counts, x, t_x, T, uniform=futures.alive, many=many, r=r, alpha=alpha, s=s, beta=beta)
+    return np.asarray(counts[member])
