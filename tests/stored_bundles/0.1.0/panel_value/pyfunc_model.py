@@ -1,4 +1,4 @@
-"""The code MLflow keeps beside every stored bundle and runs to load it (models from code: no pickle).
+"""The code MLflow keeps beside every stored bundle and runs to load it.
 
 `mlflow.pyfunc.load_model` executes this file on its own, outside the package; nothing in crm_ml imports it.
 """
