@@ -228,13 +228,14 @@ def test_what_is_no_number_is_refused_without_showing_it(
 def test_the_optional_moment_may_have_any_zone_or_none(
     shop: ServedShop, loaded: dict[str, Any], moments: object
 ) -> None:
-    at = pd.Timestamp("2024-03-01", tz="UTC")
-    expected = shop.models["clv"].predict(shop.frames["clv"].assign(as_of=at), **SETTINGS).assign(horizon_days=365.0)
-    assert_scores(loaded["clv"].predict(shop.frames["clv"].assign(as_of=moments)), expected)
-    default = loaded["clv"].predict(shop.frames["clv"])
+    at, frame, model = pd.Timestamp("2024-03-01", tz="UTC"), shop.frames["clv"], loaded["clv"]
+    expected = shop.models["clv"].predict(frame.assign(as_of=at), **PASSED["clv"])
+    found = model.predict(frame.assign(as_of=moments), params=PASSED["clv"])
+    assert_scores(found.drop(columns="horizon_days"), expected)
+    default = model.predict(frame, params=PASSED["clv"])
     assert not np.allclose(default["clv"], expected["clv"])
     for nothing in (None, np.nan, pd.NaT):
-        assert_scores(loaded["clv"].predict(shop.frames["clv"].assign(as_of=nothing)), default)
+        assert_scores(model.predict(frame.assign(as_of=nothing), params=PASSED["clv"]), default)
 
 
 @pytest.mark.parametrize("broken", [["2024-03-01", None], ["2024-03-01", "soon"], [20240301, 20240301]])
@@ -258,7 +259,7 @@ def test_columns_it_does_not_need_may_be_left_out_and_others_not(shop: ServedSho
         )
 
 
-def test_the_fingerprint_covers_every_row(tmp_path: Path, shop: ServedShop) -> None:
+def test_the_fingerprint_covers_every_row(shop: ServedShop) -> None:
     rows = 12_000
     orders = pd.DataFrame(
         {
@@ -267,22 +268,22 @@ def test_the_fingerprint_covers_every_row(tmp_path: Path, shop: ServedShop) -> N
             "amount": 10.0,
         }
     )
-    store, found = default_store(tmp_path), []
+    found = []
     for changed in (None, 10_500, rows - 1):
         altered = orders.copy()
         if changed is not None:
             altered.loc[changed, "amount"] = 10.01
         fingerprint = crm_ml.CustomerLog(altered).fingerprint(as_of="2024-02-01")
         run = track(
-            store,
+            shop.store,
             ToyChurn(slope=0.1),
-            register_as="churn",
+            register_as="rows",
             run_name="rows",
             params={},
             metrics={},
             data_fingerprint=fingerprint,
         )
-        with session(store) as client:
+        with session(shop.store) as client:
             logged = client.get_run(run.run_id)
         (dataset,) = (read.dataset for read in logged.inputs.dataset_inputs)
         found.append((logged.data.tags["data.content_hash"], dataset.digest))
@@ -345,7 +346,7 @@ track(default_store(store), load_bundle(bundle).model, register_as="churn", run_
       params={}, metrics={"auc": 0.5}, data_fingerprint={})
 import mlflow, pandas as pd
 mlflow.set_tracking_uri(f"sqlite:///{store}/mlflow.db")
-scores = mlflow.pyfunc.load_model("models:/churn@champion").predict(pd.read_csv(rows))
+scores = mlflow.pyfunc.load_model("models:/churn@champion").predict(pd.read_csv(rows, index_col=0))
 assert os.getuid() != 0, "still root"
 print(scores["churn_probability"].tolist())
 """

@@ -68,7 +68,7 @@ def served_inputs(model: StorableModel, frame: pd.DataFrame) -> pd.DataFrame:
         if name not in frame.columns:
             remedy = "Build the columns the model was trained on."
             raise SchemaError(
-                missing_column(name, map(str, frame.columns), what=f"A {model.kind} model", remedy=remedy)
+                missing_column(name, map(str, frame.columns), what=f"Rows for a {model.kind} model", remedy=remedy)
             )
     taken = {name: _numbers(frame[name]) for name in model.input_columns}
     moments = {name: _moments(frame[name]) for name in moment_columns(model) if name in frame.columns}
