@@ -17,7 +17,7 @@ from served_shop import PASSED, ServedShop, serve_shop
 sql = pytest.importorskip("pyspark.sql", reason="the extra `spark` is not installed")
 pytestmark = [
     pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java"),
-    pytest.mark.filterwarnings("default"),  # Spark's and MLflow's own, about pandas and sockets
+    pytest.mark.filterwarnings("ignore"),  # Spark's and MLflow's own, about pandas and sockets
 ]
 
 
