@@ -145,6 +145,11 @@ def test_bundles_carry_evidence_and_no_customer(job, shop):
         bundle = load_bundle(path)
         assert bundle.metadata["data_fingerprint"]["as_of"].startswith(AS_OF)
         assert bundle.metadata["backtest"]
+        window = bundle.metadata["training_window"]
+        assert window == {
+            "first": shop.transactions["timestamp"].min().isoformat(),
+            "before": f"{AS_OF}T00:00:00+00:00",
+        }
         words = {
             word for file in path.rglob("*.json") for word in re.findall(r"[\w-]+", file.read_text(encoding="utf-8"))
         }

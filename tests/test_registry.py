@@ -245,8 +245,7 @@ def test_stored_files_hold_no_pickle_and_nothing_of_the_working_directory(shop: 
         content = file.read_bytes()
         assert b"secret" not in content
         assert not content.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")), file
-        # MLflow writes the version of cloudpickle into every MLmodel, used or not.
-        assert b"cloudpickle" not in content or file.name == "MLmodel", file
+        assert b"pickle" not in content.lower(), file
     requirements = {p.read_text() for p in files if p.name == "requirements.txt"}
     assert len(requirements) == 1
     (lines,) = (text.split() for text in requirements)
@@ -323,22 +322,8 @@ def test_one_instance_handed_to_two_loads_keeps_their_models_apart(shop: Shop) -
 def test_index_is_kept_and_other_columns_are_ignored(shop: Shop) -> None:
     scores = score(load_clv(shop, 1), FRAME.assign(country="NL"))
     assert scores.index.tolist() == ["c7", "c3"]
-    pd.testing.assert_frame_equal(scores, ToyCLV(rate=0.5).predict(FRAME, **DEFAULTS), check_names=False)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "int32", "int16", "Float64"])
-def test_mlflow_converts_narrower_and_nullable_numbers(shop: Shop, dtype: str) -> None:
-    whole = FRAME.round()
-    scores = score(load_clv(shop, 1), whole.astype(dtype))
-    np.testing.assert_allclose(scores["clv"], score(load_clv(shop, 1), whole)["clv"], rtol=1e-12)
-
-
-@pytest.mark.parametrize("dtype", ["int64", "Int64"])
-def test_mlflow_refuses_wide_integers(shop: Shop, dtype: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    with pytest.raises(MlflowException, match="Incompatible input types for column T"):
-        score(load_clv(shop, 1), FRAME.astype({"T": "float"}).round().astype({"T": dtype}))
+    direct = ToyCLV(rate=0.5).predict(FRAME, **DEFAULTS).assign(horizon_days=365.0)
+    pd.testing.assert_frame_equal(scores, direct, check_names=False)
 
 
 def test_a_missing_column_is_refused(shop: Shop) -> None:
@@ -348,20 +333,9 @@ def test_a_missing_column_is_refused(shop: Shop) -> None:
         score(load_clv(shop, 1), FRAME.drop(columns="T"))
 
 
-def test_an_unknown_setting_is_refused_where_mlflow_lets_it_through(shop: Shop) -> None:
-    loaded = load_clv(shop, 1)
-    said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("mlflow").addHandler(handler)
-    try:
-        scores = score(loaded, FRAME, {"marign": 0.5})
-    finally:
-        logging.getLogger("mlflow").removeHandler(handler)
-    assert any("Unrecognized params ['marign'] are ignored" in line for line in said)
-    np.testing.assert_allclose(scores["clv"], score(loaded, FRAME)["clv"], rtol=0)
+def test_an_unknown_setting_is_refused_in_a_direct_call(shop: Shop) -> None:
     with pytest.raises(ModelError, match=r"Missing: \[\]; unknown: \['marign'\]"):
-        loaded.unwrap_python_model().predict(None, FRAME, {**DEFAULTS, "marign": 0.5})
+        load_clv(shop, 1).unwrap_python_model().predict(None, FRAME, {**DEFAULTS, "marign": 0.5})
 
 
 def test_the_example_holds_the_synthetic_customers(shop: Shop) -> None:

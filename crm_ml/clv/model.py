@@ -84,6 +84,7 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
 
     kind: ClassVar[str] = "clv"
     input_columns: ClassVar[tuple[str, ...]] = ("frequency", "recency", "T", "monetary_value")
+    moment_columns: ClassVar[tuple[str, ...]] = ("as_of",)
     fitted_as_of_: pd.Timestamp | None
 
     def __init__(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from crm_ml.errors import ModelError
 
-__all__ = ["KINDS", "StorableModel", "check_settings", "model_class", "setting_names"]
+__all__ = ["KINDS", "StorableModel", "check_settings", "model_class", "moment_columns", "setting_names"]
 
 KINDS: dict[str, tuple[str, str]] = {
     "churn": ("crm_ml.churn", "ChurnModel"),
@@ -26,7 +26,7 @@ KINDS: dict[str, tuple[str, str]] = {
 class StorableModel(Protocol):
     """A fitted model that can be written to files without pickle and read back.
 
-    `kind` is a key of :data:`KINDS`. `input_columns` are the float64 columns `predict` takes, `settings`
+    `kind` is a key of :data:`KINDS`. `input_columns` are the float64 columns `predict` takes; its settings are
     its keyword-only parameters.
     """
 
@@ -75,6 +75,11 @@ def setting_names(model: StorableModel) -> tuple[str, ...]:
     """Names of the keyword-only settings of the model's `predict`, in order."""
     parameters = inspect.signature(model.predict).parameters.values()
     return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def moment_columns(model: StorableModel) -> tuple[str, ...]:
+    """Names of the optional columns of moments that the model's `predict` takes, which few models have."""
+    return tuple(getattr(model, "moment_columns", ()))
 
 
 def check_settings(model: StorableModel, settings: Mapping[str, object], *, what: str) -> None:

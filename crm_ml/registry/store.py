@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ def session(store: Store, *, create: bool = False) -> Iterator[MlflowClient]:
 
     All work goes through the client: `mlflow.set_tracking_uri`, `set_experiment`, `start_run` and the
     like change the host process and are never called. The levels of the loggers `mlflow` and `alembic`
-    are raised to WARNING inside the block and restored after it.
+    are raised to WARNING inside the block and restored after it; Python's warnings about MLflow's own code are
+    not passed on.
 
     Parameters
     ----------
@@ -88,10 +90,10 @@ def session(store: Store, *, create: bool = False) -> Iterator[MlflowClient]:
     create
         Whether an embedded store may be created where there is none.
     """
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
     with _quiet():
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
         try:
             if store.directory is not None:
                 _require_database(store.directory / _DATABASE, create=create)
@@ -149,12 +151,16 @@ def _sqlite_uri(database: Path) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(max(logger.level, logging.WARNING))
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(mlflow|alembic|sqlalchemy)(\.|$)")
+        import mlflow  # noqa: F401  # the first import sets the levels of its loggers
+
+        loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(max(logger.level, logging.WARNING))
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

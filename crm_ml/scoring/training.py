@@ -79,6 +79,7 @@ def train(
         _keep,
         as_of=as_of,
         fingerprint=log.fingerprint(as_of=as_of),
+        first=log.first,
         directory=Path(directory),
         store=store or default_store(directory),
     )
@@ -124,11 +125,14 @@ def _keep(
     setting_defaults: Mapping[str, float],
     as_of: pd.Timestamp,
     fingerprint: Mapping[str, int | str],
+    first: pd.Timestamp,
     directory: Path,
     store: Store,
 ) -> tuple[TrackedRun, Path]:
     """Track and register a model, then keep it as a bundle under its kind's name."""
     measures = _measures(judged)
+    window = {"first": first.isoformat(), "before": as_of.isoformat()}
+    metadata = {"as_of": as_of.isoformat(), "training_window": window, "backtest": measures}
     run = track(
         store,
         model,
@@ -139,11 +143,11 @@ def _keep(
         data_fingerprint=fingerprint,
         figures=figures,
         tables={"backtest": judged.metrics, **evidence},
-        bundle_metadata={"as_of": as_of.isoformat(), "backtest": measures},
+        bundle_metadata=metadata,
         setting_defaults=setting_defaults,
     )
-    metadata = {"as_of": as_of.isoformat(), "backtest": measures, "data_fingerprint": fingerprint}
-    return run, save_bundle(model, directory / model.kind, metadata=metadata)
+    stated = {**metadata, "data_fingerprint": fingerprint}
+    return run, save_bundle(model, directory / model.kind, metadata=stated)
 
 
 def _measures(found: Backtest) -> dict[str, list[float]]:
