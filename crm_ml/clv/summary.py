@@ -52,16 +52,15 @@ def rfm_summary(
     [33.0, 264.0, 266.0, 52.21]
     """
     per_unit = days_per_unit(time_unit)
-    columns: list[FeatureBuilder] = [PurchaseSummary()]
-    if sum_log_gaps:
-        columns.append(PurchaseRegularity())
-    return _in_units(build_features(log, as_of=as_of, features=columns), per_unit)
+    return _in_units(build_features(log, as_of=as_of, features=_builders(sum_log_gaps)), per_unit)
 
 
-def iter_rfm_summary(log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D") -> Iterator[pd.DataFrame]:
+def iter_rfm_summary(
+    log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D", sum_log_gaps: bool = False
+) -> Iterator[pd.DataFrame]:
     """Yield the frame of `rfm_summary` bucket by bucket, for logs that do not fit in memory."""
     per_unit = days_per_unit(time_unit)
-    for summary in iter_features(log, as_of=as_of, features=[PurchaseSummary()]):
+    for summary in iter_features(log, as_of=as_of, features=_builders(sum_log_gaps)):
         yield _in_units(summary, per_unit)
 
 
@@ -81,6 +80,10 @@ def days_per_unit(time_unit: TimeUnit) -> float:
     if time_unit not in DAYS_PER_UNIT:
         raise SchemaError(out_of_range("time_unit", time_unit, f"be one of {list(DAYS_PER_UNIT)}"))
     return DAYS_PER_UNIT[time_unit]
+
+
+def _builders(sum_log_gaps: bool) -> list[FeatureBuilder]:
+    return [PurchaseSummary(), PurchaseRegularity()] if sum_log_gaps else [PurchaseSummary()]
 
 
 def _in_units(summary: pd.DataFrame, per_unit: float) -> pd.DataFrame:

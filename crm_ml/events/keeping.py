@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crm_ml.errors import ModelError, SchemaError
 from crm_ml.events.arrangement import Arrangement, Contents, contents
@@ -17,7 +17,7 @@ from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.arrange import Columns, merged
 from crm_ml.events.partition.store import Store
 
-__all__ = ["keep", "reopen"]
+__all__ = ["keep", "recoded", "reopen"]
 
 FORMAT = 1
 _DESCRIPTION = "state.json"
@@ -55,24 +55,24 @@ def keep(
     store = Store(staged, limit=0)
 
     def write(number: int) -> tuple[int, Contents]:
-        columns = merged([_recoded(held, number, types, categories) for held in arrangements])
+        columns = merged([recoded(held, held.store.get(number), types, categories) for held in arrangements])
         columns = change(columns, len(types))
         store.put(number, columns)
         held = contents(columns, n_types=len(types), n_categories=len(categories))
         return len(columns["customer_begins"]) - 1, held
 
     customers, found = zip(*host.ordered(write, len(arrangements[0].customers)), strict=True)
-    total = sum(found[1:], start=found[0])
-    description = {
-        "format": FORMAT,
-        "customers": customers,
-        "event_types": types,
-        "categories": categories,
-        "columns": sorted(frozenset().union(*(held.columns for held in arrangements))),
-        "contents": {name: array.tolist() for name, array in dataclasses.asdict(total).items()},
-        "half_lives_days": half_lives_days,
-        "note": note,
-    }
+    kept = Arrangement(
+        store=store,
+        customers=customers,
+        event_types=types,
+        categories=categories,
+        columns=frozenset().union(*(held.columns for held in arrangements)),
+        contents=sum(found[1:], start=found[0]),
+        dropped={},
+        half_lives_days=half_lives_days,
+    )
+    description = {"format": FORMAT, **kept.to_plain(), "note": note}
     (staged / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
     staged.rename(folder)
 
@@ -95,28 +95,24 @@ def reopen(folder: Path) -> tuple[Arrangement, dict[str, Any]]:
             f"The state in {str(folder)!r} must be of format {FORMAT}; it is of {stored['format']!r}.\n"
             "Start it again with this version."
         )
-    held = Arrangement(
-        store=Store(folder, limit=0),
-        customers=tuple(stored["customers"]),
-        event_types=tuple(stored["event_types"]),
-        categories=tuple(stored["categories"]),
-        columns=frozenset(stored["columns"]),
-        contents=Contents(**{name: np.array(values, dtype=np.int64) for name, values in stored["contents"].items()}),
-        dropped={},
-        half_lives_days=tuple(stored["half_lives_days"]),
-    )
-    return held, stored["note"]
+    return Arrangement.from_plain(Store(folder, limit=0), {"dropped": {}, **stored}), stored["note"]
 
 
-def _recoded(held: Arrangement, number: int, types: tuple[str, ...], categories: tuple[str, ...]) -> Columns:
-    """Return a bucket's columns with codes that point to other names."""
-    columns = dict(held.store.get(number))
+def recoded(
+    held: Arrangement, bucket: Mapping[str, npt.NDArray[Any]], types: tuple[str, ...], categories: tuple[str, ...]
+) -> Columns:
+    """Return the columns of one of an arrangement's buckets with codes that point to other names.
+
+    A name that is not among the others must not occur in the bucket.
+    """
+    columns = dict(bucket)
     for column, own, names in (
         ("i_event_type", held.event_types, types),
         ("f_event_type", held.event_types, types),
         ("t_category", held.categories, categories),
     ):
         if column in columns:
-            places = np.array([*(names.index(name) for name in own), -1], dtype=columns[column].dtype)
+            place = {name: position for position, name in enumerate(names)}
+            places = np.array([*(place.get(name, -1) for name in own), -1], dtype=columns[column].dtype)
             columns[column] = places[columns[column]]
     return columns

@@ -22,7 +22,7 @@ from crm_ml.features.panels.panel import iter_features, nobody_bought
 from crm_ml.features.panels.writing import write_parquet
 from crm_ml.registry import Store, resolve
 
-__all__ = ["predict_churn", "predict_clv", "score_customers", "write_scores"]
+__all__ = ["churn_scores", "clv_scores", "predict_churn", "predict_clv", "score_customers", "write_scores"]
 
 logger = logging.getLogger("crm_ml")
 
@@ -124,6 +124,16 @@ def predict_clv(
     return _together(_clv_frames(log, fitted, as_of, settings), log, as_of)
 
 
+def churn_scores(features: pd.DataFrame, model: ChurnModel, *, as_of: Moment) -> pd.DataFrame:
+    """Return the scores of `predict_churn` of some customers, given their features at `as_of`."""
+    return model.predict(features).assign(as_of=stamp(moment(as_of)))
+
+
+def clv_scores(summary: pd.DataFrame, model: CLVModel, *, as_of: Moment, **settings: float) -> pd.DataFrame:
+    """Return the values of `predict_clv` of some customers, given their purchases before `as_of`."""
+    return model.predict(summary.assign(as_of=stamp(moment(as_of))), **settings)
+
+
 def score_customers(
     log: CustomerLog,
     churn: ChurnModel,
@@ -182,7 +192,7 @@ def write_scores(
 
 def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment, *, reasons: int = 0) -> Iterator[pd.DataFrame]:
     for features in iter_features(log, as_of=as_of, features=model.feature_set):
-        scores = model.predict(features).assign(as_of=stamp(moment(as_of)))
+        scores = churn_scores(features, model, as_of=as_of)
         if reasons:
             told = model.explain(features, top=reasons).pivot_table("text", "customer_id", "rank", aggfunc="first")
             told = told.reindex(index=features.index, columns=range(1, reasons + 1))
@@ -192,7 +202,7 @@ def _churn_frames(log: CustomerLog, model: ChurnModel, as_of: Moment, *, reasons
 
 def _clv_frames(log: CustomerLog, model: CLVModel, as_of: Moment, settings: dict[str, float]) -> Iterator[pd.DataFrame]:
     for summary in iter_rfm_summary(log, as_of=as_of, time_unit=model.time_unit):
-        yield model.predict(summary.assign(as_of=stamp(moment(as_of))), **settings)
+        yield clv_scores(summary, model, as_of=as_of, **settings)
 
 
 def _together(frames: Iterator[pd.DataFrame], log: CustomerLog, as_of: Moment) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from crm_ml.features.ragged import Int
 __all__ = [
     "build_features",
     "build_panel",
+    "feature_frame",
     "in_panel_order",
     "iter_features",
     "longest_horizon",
@@ -71,8 +72,12 @@ def iter_features(log: CustomerLog, *, as_of: Moment, features: Features = DEFAU
     The parts hold the same customers whatever the features.
     """
     for part in Sweep.of(log, [moment(as_of)], features=features).parts(log):
-        index = pd.Index(part.customers, name="customer_id", dtype="str")
-        yield pd.DataFrame(part.columns, index=index)
+        yield feature_frame(part)
+
+
+def feature_frame(part: Part) -> pd.DataFrame:
+    """Return a part of a sweep at one cutoff as `build_features` does."""
+    return pd.DataFrame(part.columns, index=pd.Index(part.customers, name="customer_id", dtype="str"))
 
 
 def build_panel(
