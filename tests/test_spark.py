@@ -31,6 +31,7 @@ from crm_ml.scoring import spark_tables as tables
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas")
 
 NEW_YORK = "America/New_York"
+one_zone = pytest.mark.parametrize("log", [NEW_YORK], indirect=True)
 BUSY_EVENTS = 200_000
 CUTOFFS = ["2023-05-01", "2023-06-01"]
 AS_OF = "2023-07-01"
@@ -78,8 +79,7 @@ def events() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def in_spark(spark: Any, frame: pd.DataFrame) -> Any:
-    table = pa.Table.from_pandas(frame.convert_dtypes(dtype_backend="pyarrow"), preserve_index=False)
-    return spark.createDataFrame(table)
+    return spark.createDataFrame(pa.Table.from_pandas(frame, preserve_index=False))
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,7 @@ def test_a_log_on_spark_is_the_local_log(log: SparkLog, local: CustomerLog) -> N
     assert repr(log) == repr(local).replace("CustomerLog", "SparkLog")
 
 
+@one_zone
 def test_each_table_is_shuffled_once_and_nothing_after(log: SparkLog) -> None:
     features = tables.spark_features(log, as_of=AS_OF, features="rfm")
     features.count()
@@ -161,6 +162,7 @@ def test_scores_are_those_of_the_local_host(
         pd.testing.assert_frame_equal(scores, expected, rtol=1e-12, atol=0, check_index_type=False)
 
 
+@one_zone
 def test_a_sample_is_drawn_by_hash_whatever_the_buckets(
     log: SparkLog, spark: Any, events: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
@@ -178,12 +180,14 @@ def test_a_sample_is_drawn_by_hash_whatever_the_buckets(
     assert 250 < len(drawn) + 200 < 400
 
 
+@one_zone
 def test_a_sample_can_be_trained_on(log: SparkLog) -> None:
     whole = log.sample(share=1.0)
     assert whole.fingerprint() == log.fingerprint()
     assert crm_ml.build_features(whole, as_of=AS_OF).shape[0] == int(log.arrangement.contents.customers[0])
 
 
+@one_zone
 def test_patterns_are_those_of_the_local_host(log: SparkLog, local: CustomerLog) -> None:
     found = tables.spark_patterns(log, as_of=AS_OF, cell_days=7, time_unit="W")
     expected = PurchasePatterns.of(local, as_of=AS_OF, cell_days=7, time_unit="W")
@@ -253,17 +257,21 @@ def test_what_is_wrong_with_the_tables_is_told_before_they_are_read(spark: Any) 
 
 
 def test_whole_numbers_meet_their_text_and_an_empty_table_is_none(spark: Any) -> None:
-    bought = pd.DataFrame({"who": [10, 2, 30], "timestamp": pd.Timestamp("2024-01-05"), "amount": [1.0, 2.0, 3.0]})
+    bought = pd.DataFrame({"who": [10, 2, 30], "timestamp": "2024-01-05 20:00", "amount": [1.0, 2.0, 3.0]})
     acted = pd.DataFrame({"who": ["10", "2", "4"], "timestamp": "2024-01-04", "event_type": "view"})
-    names = {"who": "customer_id"}
-    for orders in (bought, bought.astype({"who": float})):
-        log = SparkLog(in_spark(spark, orders), in_spark(spark, acted), columns=names, n_buckets=3)
-        local = CustomerLog(orders, acted, columns=names)
-        assert log.fingerprint() == local.fingerprint()
-        assert sum(1 for ids in log.map(lambda bucket: bucket.customer_id.tolist()) if "10" in ids) == 1
-    none = SparkLog(in_spark(spark, bought), in_spark(spark, acted).limit(0), columns=names)
-    assert none.fingerprint() == CustomerLog(bought, acted[:0], columns=names).fingerprint()
-    assert crm_ml.build_features(none, as_of="2024-01-06").index.tolist() == ["10", "2", "30"]
+    named: Any = {"columns": {"who": "customer_id"}, "timezone": NEW_YORK}
+    everyone = CustomerLog(bought, acted, **named)
+    for kind in ("int", "double"):
+        orders = in_spark(spark, bought).selectExpr(f"cast(who as {kind}) as who", "timestamp", "amount")
+        log = SparkLog(orders, in_spark(spark, acted), n_buckets=7, **named)
+        assert log.fingerprint() == everyone.fingerprint()
+        assert log.arrangement.contents.customers.tolist() == [3, 3]
+        assert sum(log.arrangement.customers) == 4
+    without_zone = in_spark(spark, bought).selectExpr("who", "cast(timestamp as timestamp_ntz) as timestamp", "amount")
+    none = SparkLog(without_zone, in_spark(spark, acted).limit(0), **named)
+    assert none.fingerprint() == CustomerLog(bought, acted[:0], **named).fingerprint()
+    assert none.first == pd.Timestamp("2024-01-06 01:00", tz="UTC")
+    assert crm_ml.build_features(none, as_of="2024-01-07").index.tolist() == ["10", "2", "30"]
 
 
 def test_a_typed_error_of_a_kernel_reaches_the_driver(spark: Any) -> None:
@@ -276,6 +284,7 @@ def test_a_typed_error_of_a_kernel_reaches_the_driver(spark: Any) -> None:
         list(log.map(refuse))
 
 
+@one_zone
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
