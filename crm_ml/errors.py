@@ -55,15 +55,15 @@ class OutputError(CrmError):
 
 
 def rows_break_rule(rule: str, *, broken: int, total: int, rows: Sequence[int], what: str, remedy: str) -> str:
-    """Word a broken rule about rows, with their positions as evidence.
+    """Word a broken rule about rows, with their positions, where they have any, as evidence.
 
     >>> print(rows_break_rule("`amount` must be finite.", broken=3, total=1204, rows=[17, 88, 402],
     ...                       what="transactions", remedy="Drop them."))
     `amount` must be finite. 3 of 1,204 transactions break this, first rows: [17, 88, 402].
     Drop them.
     """
-    shown = ", ".join(str(int(row)) for row in rows)
-    return f"{rule} {broken:,} of {total:,} {what} break this, first rows: [{shown}].\n{remedy}"
+    shown = f", first rows: [{', '.join(str(int(row)) for row in rows)}]" if len(rows) else ""
+    return f"{rule} {broken:,} of {total:,} {what} break this{shown}.\n{remedy}"
 
 
 def missing_column(column: str, present: Iterable[str], *, what: str, remedy: str) -> str:

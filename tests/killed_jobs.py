@@ -38,14 +38,14 @@ def make_shop(folder: Path, *, customers: int = 1500) -> None:
 
 def run(folder: Path, out: Path, **settings: Any) -> Any:
     """Run the job on a small shop, by default for churn alone, leaving its events in ``<out>.events``."""
-    told = Path(f"{out}.events").open("a", encoding="utf-8", buffering=1)
+    events = Path(f"{out}.events")
 
     def tell(event: Mapping[str, Any]) -> None:
-        told.write(json.dumps(event) + "\n")
+        with events.open("a", encoding="utf-8") as told:
+            told.write(json.dumps(event) + "\n")
 
     given = {"models": [folder / "churn"], "as_of": AS_OF, "memory_limit": "8MB", **settings}
-    with told:
-        return run_scoring_job(out, f"{folder}/orders/*.parquet", f"{folder}/events/*.parquet", on_event=tell, **given)
+    return run_scoring_job(out, f"{folder}/orders/*.parquet", f"{folder}/events/*.parquet", on_event=tell, **given)
 
 
 def _quietly(folder: Path, out: Path, settings: dict[str, Any]) -> None:

@@ -181,7 +181,7 @@ def test_a_folder_without_a_manifest_is_no_run(published: Path) -> None:
 
 def test_the_moment_can_be_chosen(shop: Path, published: Path) -> None:
     jobs.run(shop, published, as_of="2025-08-01T12:00")
-    assert [run.name[:17] for run in published_runs(published)][0] == "2025-08-01T120000"
+    assert next(run.name[:17] for run in published_runs(published)) == "2025-08-01T120000"
     for as_of, moment in ((None, jobs.AS_OF), ("2025-08-01T12:00", "2025-08-01T12:00")):
         assert set(read_scores(published, as_of=as_of)["as_of"]) == {pd.Timestamp(moment, tz="UTC")}
     with pytest.raises(OutputError, match="none as of 2025-07-01"):

@@ -16,6 +16,7 @@ from crm_ml.clv.choice.level import Level, choose_level
 from crm_ml.clv.choice.selection import Selection, candidates, restore_process, select
 from crm_ml.clv.diagnostics.tracking import expected_repeat_purchases
 from crm_ml.clv.processes.process import PurchaseProcess
+from crm_ml.clv.purchase_patterns import PurchasePatterns
 from crm_ml.clv.rfm_frame import check_fitted, check_positive, check_spend
 from crm_ml.clv.spend import GammaGammaModel
 from crm_ml.clv.summary import TimeUnit, days_per_unit, rfm_summary
@@ -145,10 +146,32 @@ class CLVModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no ty
         ConvergenceError
             If a likelihood cannot be maximised, or fitted spend has no finite mean.
         """
+        return self._fit_frames((rfm, weights), (rfm, weights))
+
+    def fit_patterns(self, patterns: PurchasePatterns) -> Self:
+        """Fit on what `PurchasePatterns` keeps of a shop of any size; it must be in the model's unit of time.
+
+        Raises
+        ------
+        CrmError
+            If the patterns are in another unit.
+        ConvergenceError
+            If a likelihood cannot be maximised, or fitted spend has no finite mean.
+        """
+        if patterns.time_unit != self.time_unit:
+            raise CrmError(
+                out_of_range("patterns.time_unit", patterns.time_unit, f"be the model's, {self.time_unit!r}")
+            )
+        histories, spends = patterns.histories, patterns.spends
+        return self._fit_frames((histories, histories["weight"]), (spends, spends["weight"]))
+
+    def _fit_frames(
+        self, histories: tuple[pd.DataFrame, ArrayLike | None], spends: tuple[pd.DataFrame, ArrayLike | None]
+    ) -> Self:
         among = candidates(self.process, time_unit=self.time_unit)
         selection = select(among, [])
-        process = among[selection.name].fit(rfm, weights)
-        self._compose(process, GammaGammaModel().fit(rfm, weights), selection, Level(), fitted_as_of=None)
+        process = among[selection.name].fit(*histories)
+        self._compose(process, GammaGammaModel().fit(*spends), selection, Level(), fitted_as_of=None)
         return self
 
     def predict(

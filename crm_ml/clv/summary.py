@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.rfm import PurchaseRegularity, PurchaseSummary
 from crm_ml.features.feature import FeatureBuilder
-from crm_ml.features.panels.panel import build_features
+from crm_ml.features.panels.panel import build_features, iter_features
 
 __all__ = ["TimeUnit", "days_per_unit", "in_units", "rfm_summary"]
 
@@ -50,10 +51,15 @@ def rfm_summary(
     >>> rfm_summary(crm_ml.load_sample(), as_of="2017-10-01").loc["1"].round(2).tolist()
     [33.0, 264.0, 266.0, 52.21]
     """
-    columns: list[FeatureBuilder] = [PurchaseSummary()]
-    if sum_log_gaps:
-        columns.append(PurchaseRegularity())
-    return in_units(build_features(log, as_of=as_of, features=columns), time_unit)
+    return in_units(build_features(log, as_of=as_of, features=_builders(sum_log_gaps)), time_unit)
+
+
+def iter_rfm_summary(
+    log: CustomerLog, *, as_of: Moment, time_unit: TimeUnit = "D", sum_log_gaps: bool = False
+) -> Iterator[pd.DataFrame]:
+    """Yield the frame of `rfm_summary` bucket by bucket, for logs that do not fit in memory."""
+    for summary in iter_features(log, as_of=as_of, features=_builders(sum_log_gaps)):
+        yield in_units(summary, time_unit)
 
 
 def in_units(summary: pd.DataFrame, time_unit: TimeUnit) -> pd.DataFrame:
@@ -87,3 +93,7 @@ def days_per_unit(time_unit: TimeUnit) -> float:
     if time_unit not in DAYS_PER_UNIT:
         raise SchemaError(out_of_range("time_unit", time_unit, f"be one of {list(DAYS_PER_UNIT)}"))
     return DAYS_PER_UNIT[time_unit]
+
+
+def _builders(sum_log_gaps: bool) -> list[FeatureBuilder]:
+    return [PurchaseSummary(), PurchaseRegularity()] if sum_log_gaps else [PurchaseSummary()]

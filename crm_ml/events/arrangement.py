@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from crm_ml.events.reading.contract import (
 from crm_ml.events.reading.scan import scan
 from crm_ml.events.reading.sources import open_source
 
-__all__ = ["Arrangement", "Contents", "arrange"]
+__all__ = ["Arrangement", "Contents", "arrange", "contents", "joined"]
 
 EVENTS_PER_BUCKET = 500_000
 BYTES_PER_EVENT = 300
@@ -86,6 +87,64 @@ class Arrangement:
     contents: Contents
     dropped: dict[str, dict[str, int]]
     half_lives_days: tuple[float, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all but the buckets as plain data."""
+        return {
+            "customers": self.customers,
+            "event_types": self.event_types,
+            "categories": self.categories,
+            "columns": sorted(self.columns),
+            "contents": {name: array.tolist() for name, array in dataclasses.asdict(self.contents).items()},
+            "dropped": self.dropped,
+            "half_lives_days": self.half_lives_days,
+        }
+
+    @classmethod
+    def from_plain(cls, store: Store, stored: Mapping[str, Any]) -> Self:
+        """Return the arrangement of stored buckets that `to_plain` described."""
+        contents = {name: np.array(values, dtype=np.int64) for name, values in stored["contents"].items()}
+        return cls(
+            store=store,
+            customers=tuple(stored["customers"]),
+            event_types=tuple(stored["event_types"]),
+            categories=tuple(stored["categories"]),
+            columns=frozenset(stored["columns"]),
+            contents=Contents(**contents),
+            dropped=stored["dropped"],
+            half_lives_days=tuple(stored["half_lives_days"]),
+        )
+
+
+def joined(parts: Sequence[Arrangement], store: Store) -> Arrangement:
+    """Return what several arrangements hold together, their buckets one after the other."""
+    types = tuple(sorted({name for part in parts for name in part.event_types}))
+    categories = tuple(sorted({name for part in parts for name in part.categories}))
+    type_place = {name: place for place, name in enumerate(types, start=1)}
+    category_place = {name: place for place, name in enumerate(categories)}
+    held = nothing(n_types=len(types), n_categories=len(categories))
+    dropped: dict[str, dict[str, int]] = {}
+    for part in parts:
+        places = np.array([0, *(type_place[name] for name in part.event_types)])
+        bought = np.array([category_place[name] for name in part.categories], dtype=np.intp)
+        held.rows[places] += part.contents.rows
+        held.customers[places] += part.contents.customers
+        held.first[places] = np.minimum(held.first[places], part.contents.first)
+        held.last[places] = np.maximum(held.last[places], part.contents.last)
+        held.category_first[bought] = np.minimum(held.category_first[bought], part.contents.category_first)
+        for table, rules in part.dropped.items():
+            counted = dropped.setdefault(table, {})
+            for rule, count in rules.items():
+                counted[rule] = counted.get(rule, 0) + count
+    return Arrangement(
+        store=store,
+        customers=tuple(count for part in parts for count in part.customers),
+        event_types=types,
+        categories=categories,
+        columns=frozenset().union(*(part.columns for part in parts)),
+        contents=held,
+        dropped=dropped,
+    )
 
 
 def arrange(
@@ -157,18 +216,23 @@ def arrange(
     )
 
 
-def contents(columns: Mapping[str, npt.NDArray[Any]], *, n_types: int, n_categories: int) -> Contents:
-    """Return what a sorted bucket holds."""
-    found = Contents(
+def nothing(*, n_types: int, n_categories: int) -> Contents:
+    """Return the contents of no bucket at all."""
+    return Contents(
         rows=np.zeros(1 + n_types, dtype=np.int64),
         customers=np.zeros(1 + n_types, dtype=np.int64),
         first=np.full(1 + n_types, np.iinfo(np.int64).max),
         last=np.full(1 + n_types, np.iinfo(np.int64).min),
         category_first=np.full(n_categories, np.iinfo(np.int64).max),
     )
+
+
+def contents(columns: Mapping[str, npt.NDArray[Any]], *, n_types: int, n_categories: int) -> Contents:
+    """Return what a sorted bucket holds."""
+    found = nothing(n_types=n_types, n_categories=n_categories)
     arrays = (found.rows, found.customers, found.first, found.last)
-    nothing = np.zeros(len(columns["t_timestamp"]), dtype=np.int16)
-    compiled(_count)(columns["t_offsets"], columns["t_timestamp"], nothing, 0, *arrays)
+    purchase = np.zeros(len(columns["t_timestamp"]), dtype=np.int16)
+    compiled(_count)(columns["t_offsets"], columns["t_timestamp"], purchase, 0, *arrays)
     if "t_category" in columns:
         given = columns["t_category"] >= 0
         np.minimum.at(found.category_first, columns["t_category"][given], columns["t_timestamp"][given])

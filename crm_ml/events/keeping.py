@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from crm_ml.errors import ModelError, SchemaError
 from crm_ml.events.arrangement import Arrangement, Contents, contents
@@ -18,7 +18,7 @@ from crm_ml.events.host import LocalHost
 from crm_ml.events.partition.arrange import Columns, merged
 from crm_ml.events.partition.store import Store
 
-__all__ = ["describe", "keep", "new_folder", "reopen"]
+__all__ = ["describe", "keep", "new_folder", "recoded", "reopen"]
 
 FORMAT = 1
 _DESCRIPTION = "state.json"
@@ -52,7 +52,7 @@ def keep(
         store = Store(staged, limit=0)
 
         def write(number: int) -> tuple[int, Contents]:
-            columns = merged([_recoded(held, number, types, categories) for held in arrangements])
+            columns = merged([recoded(held, held.store.get(number), types, categories) for held in arrangements])
             columns = change(columns, len(types))
             store.put(number, columns)
             held = contents(columns, n_types=len(types), n_categories=len(categories))
@@ -95,17 +95,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 def describe(held: Arrangement, folder: Path, note: Mapping[str, Any]) -> None:
     """Write what `reopen` needs beside the buckets of an arrangement that lie in a folder."""
-    description = {
-        "format": FORMAT,
-        "customers": held.customers,
-        "event_types": held.event_types,
-        "categories": held.categories,
-        "columns": sorted(held.columns),
-        "contents": {name: array.tolist() for name, array in dataclasses.asdict(held.contents).items()},
-        "dropped": held.dropped,
-        "half_lives_days": held.half_lives_days,
-        "note": note,
-    }
+    description = {"format": FORMAT, **held.to_plain(), "note": note}
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
@@ -127,28 +117,24 @@ def reopen(folder: Path) -> tuple[Arrangement, dict[str, Any]]:
             f"The state in {str(folder)!r} must be of format {FORMAT}; it is of {stored['format']!r}.\n"
             "Start it again with this version."
         )
-    held = Arrangement(
-        store=Store(folder, limit=0),
-        customers=tuple(stored["customers"]),
-        event_types=tuple(stored["event_types"]),
-        categories=tuple(stored["categories"]),
-        columns=frozenset(stored["columns"]),
-        contents=Contents(**{name: np.array(values, dtype=np.int64) for name, values in stored["contents"].items()}),
-        dropped=stored.get("dropped", {}),
-        half_lives_days=tuple(stored["half_lives_days"]),
-    )
-    return held, stored["note"]
+    return Arrangement.from_plain(Store(folder, limit=0), {"dropped": {}, **stored}), stored["note"]
 
 
-def _recoded(held: Arrangement, number: int, types: tuple[str, ...], categories: tuple[str, ...]) -> Columns:
-    """Return a bucket's columns with codes that point to other names."""
-    columns = dict(held.store.get(number))
+def recoded(
+    held: Arrangement, bucket: Mapping[str, npt.NDArray[Any]], types: tuple[str, ...], categories: tuple[str, ...]
+) -> Columns:
+    """Return the columns of one of an arrangement's buckets with codes that point to other names.
+
+    A name that is not among the others must not occur in the bucket.
+    """
+    columns = dict(bucket)
     for column, own, names in (
         ("i_event_type", held.event_types, types),
         ("f_event_type", held.event_types, types),
         ("t_category", held.categories, categories),
     ):
         if column in columns:
-            places = np.array([*(names.index(name) for name in own), -1], dtype=columns[column].dtype)
+            place = {name: position for position, name in enumerate(names)}
+            places = np.array([*(place.get(name, -1) for name in own), -1], dtype=columns[column].dtype)
             columns[column] = places[columns[column]]
     return columns

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import partial, reduce
 from numbers import Integral
+from operator import add
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -25,7 +26,7 @@ from crm_ml.events.partition.store import Store
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.notebook_summary import summary_html
 
-__all__ = ["CustomerLog", "monthly_cutoffs"]
+__all__ = ["CustomerLog", "check_ways", "monthly_cutoffs"]
 
 Result = TypeVar("Result")
 
@@ -88,10 +89,7 @@ class CustomerLog:
         n_buckets: int | None = None,
         folder: str | Path | None = None,
     ) -> None:
-        if returns not in ("net", "ignore"):
-            raise SchemaError(out_of_range("returns", returns, 'be "net" or "ignore"'))
-        if on_invalid not in ("raise", "drop"):
-            raise SchemaError(out_of_range("on_invalid", on_invalid, 'be "raise" or "drop"'))
+        check_ways(returns=returns, on_invalid=on_invalid)
         if n_buckets is not None and not (isinstance(n_buckets, Integral) and 1 <= n_buckets <= 1 << CELL_BITS):
             rule = f"be a whole number from 1 to {1 << CELL_BITS:,}"
             raise SchemaError(out_of_range("n_buckets", n_buckets, rule))
@@ -104,10 +102,10 @@ class CustomerLog:
             arrange, self.host, given, columns=columns or {}, as_of=end, drop=on_invalid == "drop", n_buckets=n_buckets
         )
         if folder is None:
-            self._hold(_with_rows(sort()))
+            self._hold(with_rows(sort()))
             return
         with new_folder(Path(folder)) as staged:
-            describe(_with_rows(sort(store=Store(staged, limit=0))), staged, {"log": True, "returns": returns})
+            describe(with_rows(sort(store=Store(staged, limit=0))), staged, {"log": True, "returns": returns})
         self._hold(reopen(Path(folder))[0])
 
     @classmethod
@@ -190,6 +188,10 @@ class CustomerLog:
             interactions=interactions,
         )
 
+    def total(self, kernel: Callable[[Bucket], Result], *, interactions: bool = True) -> Result:
+        """Return the sum of a kernel's results over all buckets, which must not depend on their order; see `map`."""
+        return reduce(add, self.map(kernel, interactions=interactions))
+
     def counts(self) -> pd.DataFrame:
         """Return what the log holds: rows by table and event type, with first and last moment.
 
@@ -209,9 +211,7 @@ class CustomerLog:
         The hash does not depend on the order of rows or files, nor on buckets and threads.
         """
         end = moment(self.end if as_of is None else as_of)
-        held = self.arrangement
-        parts = self.host.ordered(lambda number: digest(held, number, end), len(held.customers))
-        transactions, interactions, total = (sum(part) for part in zip(*parts, strict=True))
+        transactions, interactions, total = (sum(part) for part in zip(*self._digests(end), strict=True))
         return {
             "as_of": stamp(end).isoformat(),
             "returns": self.returns,
@@ -220,12 +220,16 @@ class CustomerLog:
             "content_hash": f"{total % 2**64:016x}",
         }
 
+    def _digests(self, end: int) -> Iterator[tuple[int, int, int]]:
+        held = self.arrangement
+        return self.host.ordered(lambda number: digest(held, number, end), len(held.customers))
+
     def __repr__(self) -> str:
         """Return a line that says what the log holds."""
         dropped = sum(sum(rules.values()) for rules in self.dropped.values())
         left_out = f", {dropped:,} rows dropped" if dropped else ""
         return (
-            f"CustomerLog({self.n_transactions:,} transactions and {self.n_interactions:,} interactions of "
+            f"{type(self).__name__}({self.n_transactions:,} transactions and {self.n_interactions:,} interactions of "
             f"{self.n_customers:,} customers, {self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}{left_out})"
         )
 
@@ -240,10 +244,19 @@ class CustomerLog:
             "period": f"{self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}",
             "returns": self.returns,
         }
-        return summary_html("CustomerLog", facts | ({"dropped": dropped} if dropped else {}), self.counts())
+        return summary_html(type(self).__name__, facts | ({"dropped": dropped} if dropped else {}), self.counts())
 
 
-def _with_rows(held: Arrangement) -> Arrangement:
+def check_ways(*, returns: str, on_invalid: str) -> None:
+    """Refuse a way with returns or with invalid rows that there is not."""
+    if returns not in ("net", "ignore"):
+        raise SchemaError(out_of_range("returns", returns, 'be "net" or "ignore"'))
+    if on_invalid not in ("raise", "drop"):
+        raise SchemaError(out_of_range("on_invalid", on_invalid, 'be "raise" or "drop"'))
+
+
+def with_rows(held: Arrangement) -> Arrangement:
+    """Return what a log holds, refused where no transaction is left."""
     if not held.contents.rows[0]:
         left_out = sum(held.dropped.get(TRANSACTIONS.name, {}).values())
         raise SchemaError(

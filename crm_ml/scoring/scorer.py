@@ -20,7 +20,7 @@ from crm_ml.features.feature_set import FeatureSet
 from crm_ml.features.panels.panel import feature_frame
 from crm_ml.features.panels.sweep import Sweep
 
-__all__ = ["CUSTOMERS_AT_A_TIME", "Scored", "Scorer"]
+__all__ = ["CUSTOMERS_AT_A_TIME", "Scored", "Scorer", "churn_scores", "clv_scores"]
 
 CUSTOMERS_AT_A_TIME = 120_000
 """That one thread scores; more would only take memory."""
@@ -81,14 +81,24 @@ class Scorer:
         features = feature_frame(self.sweep.part(history))
         frames = []
         if self.churn is not None:
-            frames.append(self.churn.predict(features).assign(as_of=self.as_of))
+            frames.append(churn_scores(features, self.churn, as_of=self.as_of))
         if self.churn is not None and self.reasons:
             frames.append(_reasons(self.churn, features, self.reasons))
         if self.clv is not None:
             histories = feature_frame(dataclasses.replace(self.sweep, features=_HISTORIES).part(history))
-            summary = in_units(histories, self.clv.time_unit).assign(as_of=self.as_of)
-            frames.append(self.clv.predict(summary, **self.settings))
+            summary = in_units(histories, self.clv.time_unit)
+            frames.append(clv_scores(summary, self.clv, as_of=self.as_of, **self.settings))
         return Scored(pd.concat(frames, axis=1), None if self.churn is None else features)
+
+
+def churn_scores(features: pd.DataFrame, model: ChurnModel, *, as_of: Moment) -> pd.DataFrame:
+    """Return the scores of `predict_churn` of some customers, given their features at `as_of`."""
+    return model.predict(features).assign(as_of=stamp(moment(as_of)))
+
+
+def clv_scores(summary: pd.DataFrame, model: CLVModel, *, as_of: Moment, **settings: float) -> pd.DataFrame:
+    """Return the values of `predict_clv` of some customers, given their purchases before `as_of`."""
+    return model.predict(summary.assign(as_of=stamp(moment(as_of))), **settings)
 
 
 _HISTORIES = FeatureSet((PurchaseSummary(),), tuple(feature.name for feature in PurchaseSummary().describe()))

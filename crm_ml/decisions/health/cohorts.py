@@ -63,7 +63,7 @@ def cohort_retention(log: CustomerLog, *, as_of: Moment, by: Literal["month", "q
         return counts
 
     empty = np.zeros((len(edges) - 1, len(edges) - 1), dtype=np.int64)
-    counts = sum(log.map(count, interactions=False), start=empty) if len(edges) > 1 else empty
+    counts = log.total(count, interactions=False) if len(edges) > 1 else empty
     if not counts.any():
         raise SchemaError(
             f"Cohorts need a purchase in a {by} that had ended by `as_of` {stamp(moment(as_of))}; the log begins "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from crm_ml.events.partition.coding import customer_codes, in_text_order, stored
 from crm_ml.events.partition.scatter import Rows
 from crm_ml.events.partition.texts import text_parts
 
-__all__ = ["ABSENT", "Columns", "arranged", "merged", "sorted_rows"]
+__all__ = ["ABSENT", "Columns", "arranged", "chosen", "completed", "merged", "sorted_rows"]
 
 Int = npt.NDArray[np.int64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -81,6 +81,30 @@ def merged(parts: Sequence[Columns]) -> Columns:
             owner = np.concatenate([np.repeat(own, np.diff(part[f"{table}_offsets"])) for part, own in with_table])
             made |= _sorted_table(table, owner, columns, n_customers=len(customers))
     return made
+
+
+def chosen(columns: Columns, keep: npt.NDArray[np.bool_]) -> Columns:
+    """Return a sorted bucket with some of its customers only."""
+    made = _stored(stored_customers(columns).filter(pa.array(keep)))
+    for table in _TIES:
+        if f"{table}_offsets" not in columns:
+            continue
+        counts = np.diff(columns[f"{table}_offsets"])
+        rows = np.repeat(keep, counts)
+        made |= {
+            name: column[rows]
+            for name, column in columns.items()
+            if name.startswith(f"{table}_") and name != f"{table}_offsets"
+        }
+        made[f"{table}_offsets"] = np.concatenate([[0], np.cumsum(counts[keep])]).astype(np.int64)
+    return made
+
+
+def completed(columns: Columns, given: Collection[str]) -> Columns:
+    """Return a sorted bucket with all optional columns of the log; one whose table has no rows here may lack them."""
+    tables = [table for table in "ti" if f"{table}_timestamp" in columns]
+    optional = [f"{table}_{name}" for table in tables for name in _TIES[table] if name in given and name in ABSENT]
+    return {name: _column(columns, name) for name in optional} | columns
 
 
 def _stored(customers: pa.Array) -> Columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from crm_ml.errors import SchemaError, rows_break_rule
 from crm_ml.events.reading.contract import Table, rules
 from crm_ml.events.reading.files import unreadable
 
-__all__ = ["scan"]
+__all__ = ["refusal", "scan"]
 
 Read = TypeVar("Read")
 
@@ -53,11 +53,14 @@ class _Judgement:
         counted = {rule: count for rule, count, _ in told if count}
         if counted and not drop:
             rule, count, rows = next(entry for entry in told if entry[1])
-            remedy = 'Drop them, or pass on_invalid="drop" to have them dropped and counted.'
-            raise SchemaError(
-                rows_break_rule(rule, broken=count, total=self.total, rows=rows, what=table.name, remedy=remedy)
-            )
+            raise refusal(table, rule, broken=count, total=self.total, rows=rows)
         return counted
+
+
+def refusal(table: Table, rule: str, *, broken: int, total: int, rows: Sequence[int]) -> SchemaError:
+    """Word that rows of a table break a rule and may not be dropped."""
+    remedy = 'Drop them, or pass on_invalid="drop" to have them dropped and counted.'
+    return SchemaError(rows_break_rule(rule, broken=broken, total=total, rows=rows, what=table.name, remedy=remedy))
 
 
 def scan(

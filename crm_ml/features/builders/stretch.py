@@ -260,8 +260,7 @@ def population_gap_days(log: CustomerLog, cutoffs: Sequence[int] | Int) -> Float
         compiled(_count_latest)(days.offsets, days.day, days.time, edges, counts)
         return counts
 
-    counted = sum(log.map(count, interactions=False), start=np.zeros((len(edges), LONGEST_GAP_DAYS + 1), np.int64))
-    return np.array([median_of_counts(row) for row in counted])
+    return np.array([median_of_counts(row) for row in log.total(count, interactions=False)])
 
 
 def _count_latest(offsets: Any, day: Any, time: Any, cutoffs: Any, counts: Any) -> None:

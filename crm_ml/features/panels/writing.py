@@ -23,7 +23,7 @@ from crm_ml.features.labels import LABEL_COLUMNS, label_ends
 from crm_ml.features.panels.panel import nobody_bought, nobody_eligible, panel_sweep
 from crm_ml.features.panels.sweep import Part, Sweep
 
-__all__ = ["write_features", "write_panel", "write_parquet"]
+__all__ = ["feature_table", "panel_table", "write_features", "write_panel", "write_parquet"]
 
 _UTC = pa.timestamp("us", "UTC")
 
@@ -41,7 +41,7 @@ def write_features(log: CustomerLog, path: str | Path, *, as_of: Moment, feature
         written side by side.
     """
     sweep = Sweep.of(log, [moment(as_of)], features=features)
-    tables = (pa.table({"customer_id": part.customers} | part.columns) for part in sweep.parts(log))
+    tables = (feature_table(part) for part in sweep.parts(log))
     if not write_parquet(tables, path, files=log.host.threads):
         raise nobody_bought(log, as_of)
     return Path(path)
@@ -68,16 +68,22 @@ def write_panel(
         written side by side.
     """
     sweep = panel_sweep(log, cutoffs=cutoffs, horizon_days=horizon_days, lookback_days=lookback_days, features=features)
-    tables = (_panel_table(sweep, part) for part in sweep.parts(log))
+    tables = (panel_table(sweep, part) for part in sweep.parts(log))
     if not write_parquet(tables, path, files=log.host.threads):
         raise nobody_eligible(sweep)
     return Path(path)
 
 
-def _panel_table(sweep: Sweep, part: Part) -> pa.Table:
+def feature_table(part: Part) -> pa.Table:
+    """Return features with ``customer_id`` as a column."""
+    return pa.table({"customer_id": pa.array(part.customers, pa.string())} | part.columns)
+
+
+def panel_table(sweep: Sweep, part: Part) -> pa.Table:
+    """Return features and labels with ``customer_id`` and ``cutoff`` as columns."""
     cutoffs = sweep.cutoffs[part.positions]
     columns = part.columns | {"label_end": pa.array(label_ends(cutoffs, part.columns["horizon_days"]), _UTC)}
-    keys = {"customer_id": part.customers, "cutoff": pa.array(cutoffs, _UTC)}
+    keys = {"customer_id": pa.array(part.customers, pa.string()), "cutoff": pa.array(cutoffs, _UTC)}
     return pa.table(keys | {name: columns[name] for name in (*sweep.features.columns, *LABEL_COLUMNS)})
 
 

@@ -113,7 +113,8 @@ def read_scores(out: str | Path, *, as_of: Moment | None = None) -> pd.DataFrame
         there = sorted({run.as_of.isoformat() for run in runs})
         raise OutputError(
             f"Scores must be published before they are read. {str(out)!r} holds none"
-            f"{'' if as_of is None else f' as of {as_of}'}; it holds those as of {there}.\nRun the job, or choose one of these moments."
+            f"{'' if as_of is None else f' as of {as_of}'}; it holds those as of {there}.\n"
+            "Run the job, or choose one of these moments."
         )
     found: pd.DataFrame = pa.concat_tables(wanted[-1].tables()).to_pandas()
     return found.astype({"customer_id": "str"}).set_index("customer_id").sort_index()
