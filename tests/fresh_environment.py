@@ -32,7 +32,7 @@ def fresh_python(shop: ServedShop, dist: Path, folder: Path) -> Path:
     python = folder / "bin" / "python"
     requirements = [f"--requirement={path}/requirements.txt" for path in shop.paths.values()]
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    command = [uv, "pip", "install", "--quiet", "--python", python, "--find-links", dist, *requirements]
+    command = [uv, "pip", "install", "--quiet", "--python", python, *dist.glob("*.whl"), *requirements]
     subprocess.run(command, check=True)
     return python
 
