@@ -21,7 +21,10 @@ LARGE = 0.25
 """A stability index that is usually called a large shift (Siddiqi 2006); none below it is called one here."""
 
 LARGE_MISSING = 0.10
-"""A change of the share of missing values that is none below it."""
+"""A rise of the share of missing values that is none below it."""
+
+FEWEST_BINS = 5
+"""Bins that a column has where an exchange between two neighbours alone is no shift."""
 
 FALSE_ALARMS = 0.01
 """Share of runs with a false alarm in any column, at most."""
@@ -50,10 +53,13 @@ def stability_index(then: Int, now: Int) -> float:
 def drift(profile: Profile, counts: Counts) -> pd.DataFrame:
     """Return how far each feature and score has moved from what it was in training, and whether that is a shift.
 
-    Values are compared by the population stability index over training's deciles, missing ones by their share.
-    Either is a shift beyond the largest of three limits: what is usually called large (0.25; a change of 10 points);
+    Values are compared by the population stability index over training's deciles, missing ones by their share, of
+    which only a rise counts: the days since an event are missing until it first occurs, so they fill up as a log ages.
+    Either is a shift beyond the largest of three limits: what is usually called large (0.25; a rise by 10 points);
     what chance exceeds in one run of a hundred, in any column; and what training's own cutoffs differ by among each
-    other, so that what grows with the log's age or follows a campaign is given the room it took in training.
+    other, so that what grows with the log's age or follows a campaign is given the room it took in training. An
+    exchange between two neighbouring bins of a feature alone is none: one value that many share, such as the usual
+    gap of all for who has no own, may step over an edge.
 
     Under no shift the index of n and m rows in B bins is distributed as (1/n + 1/m) χ² with B − 1 degrees of
     freedom (Yurdakul and Naranjo 2020); n is the mean cutoff's, as a panel's cutoffs hold the same customers.
@@ -67,7 +73,7 @@ def drift(profile: Profile, counts: Counts) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by ``column``, features and then scores: ``psi``, ``psi_limit``, ``missing_then``, ``missing_now``
-        and ``missing_limit`` (shares, and what they may differ by), ``shifted`` (bool) and ``why``, in words, empty
+        and ``missing_limit`` (shares, and what they may rise by), ``shifted`` (bool) and ``why``, in words, empty
         where nothing shifted. Without a value to compare ``psi`` is NaN.
 
     Examples
@@ -86,13 +92,13 @@ def drift(profile: Profile, counts: Counts) -> pd.DataFrame:
     """
     chance = FALSE_ALARMS / (2 * len(profile.columns))
     found = [
-        _compared(cutoffs, now, edges, chance)
-        for cutoffs, now, edges in zip(profile.counts, counts.table, profile.edges, strict=True)
+        _compared(cutoffs, now, edges, chance, steps=name in profile.features)
+        for name, cutoffs, now, edges in zip(profile.columns, profile.counts, counts.table, profile.edges, strict=True)
     ]
     return pd.DataFrame(found, index=pd.Index(profile.columns, name="column"))
 
 
-def _compared(cutoffs: Int, now: Int, edges: npt.NDArray[np.float32], chance: float) -> _Column:
+def _compared(cutoffs: Int, now: Int, edges: npt.NDArray[np.float32], chance: float, *, steps: bool) -> _Column:
     bins = len(edges) + 1
     there, here = cutoffs[:, :bins], now[:bins]
     then, n, m = cutoffs.sum(axis=0), cutoffs.sum() / len(cutoffs), now.sum()
@@ -111,11 +117,17 @@ def _compared(cutoffs: Int, now: Int, edges: npt.NDArray[np.float32], chance: fl
         among = [stability_index(one, other) for one, other in itertools.combinations(there[there.sum(axis=1) > 0], 2)]
         psi_limit = max(LARGE, scale * chi2.isf(chance, bins - 1) if bins > 1 else 0.0, *among)
     why = []
-    if psi > psi_limit:
+    if (_without_steps(there.sum(axis=0), here) if steps and bins >= FEWEST_BINS else psi) > psi_limit:
         why.append(_words(there.sum(axis=0), here, edges))
-    if abs(missing_now - missing_then) > missing_limit:
+    if missing_now - missing_then > missing_limit:
         why.append(f"missing for {missing_now:.1%}, in training for {missing_then:.1%}")
     return _Column(psi, psi_limit, missing_then, missing_now, missing_limit, shifted=bool(why), why="; ".join(why))
+
+
+def _without_steps(then: Int, now: Int) -> float:
+    """Return the lowest index that two neighbouring bins made one give."""
+    begins = [np.delete(np.arange(len(then)), edge) for edge in range(1, len(then))]
+    return min(stability_index(np.add.reduceat(then, at), np.add.reduceat(now, at)) for at in begins)
 
 
 def _words(then: Int, now: Int, edges: npt.NDArray[np.float32]) -> str:

@@ -52,18 +52,24 @@ class Profile:
 
     Attributes
     ----------
-    columns : features, then scores.
-    edges : for each column the float32 values that a bin ends with, ascending; fewer where values tie. The last
-        bin has no end.
+    features, scores : names of the columns.
+    edges : for each column, features and then scores, the float32 values that a bin ends with, ascending; fewer where
+        values tie. The last bin has no end.
     counts : for each column (cutoffs, BINS + 1) int64, as in `Counts`; a score only has cutoffs that it was
         predicted at without having been trained on them.
     lookback_days : only who bought within so many days is counted; None for all.
     """
 
-    columns: tuple[str, ...]
+    features: tuple[str, ...]
+    scores: tuple[str, ...]
     edges: tuple[Single, ...]
     counts: tuple[Int, ...]
     lookback_days: float | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Features, then scores."""
+        return (*self.features, *self.scores)
 
     def count(self, features: pd.DataFrame, scores: pd.DataFrame) -> Counts:
         """Count customers as they are now.
@@ -84,7 +90,7 @@ class Profile:
             counted = _values(features, RECENCY) <= self.lookback_days
         table = np.zeros((len(self.columns), BINS + 1), dtype=np.int64)
         for row, name, edges in zip(table, self.columns, self.edges, strict=True):
-            values = _values(scores if name in scores else features, name)
+            values = _values(scores if name in self.scores else features, name)
             row[:] = _histogram(values[counted], edges)
         return Counts(table)
 
@@ -94,14 +100,15 @@ class Profile:
             name: {"edges": edges.tolist(), "counts": counts.tolist()}
             for name, edges, counts in zip(self.columns, self.edges, self.counts, strict=True)
         }
-        return {"columns": columns, "lookback_days": self.lookback_days}
+        return {"columns": columns, "scores": list(self.scores), "lookback_days": self.lookback_days}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """Return the profile that `to_dict` made."""
-        columns = stored["columns"]
+        columns, scores = stored["columns"], tuple(stored["scores"])
         return cls(
-            tuple(columns),
+            tuple(columns)[: len(columns) - len(scores)],
+            scores,
             tuple(np.array(column["edges"], dtype=np.float32) for column in columns.values()),
             tuple(np.array(column["counts"], dtype=np.int64) for column in columns.values()),
             stored["lookback_days"],
@@ -131,7 +138,7 @@ def make_profile(
         order = np.argsort(at, kind="stable")
         made.append(_column(values[order].astype(np.float32), at[order]))
     edges, counts = zip(*made, strict=True)
-    return Profile((*columns, *scores), edges, counts, lookback_days)
+    return Profile(tuple(columns), tuple(scores), edges, counts, lookback_days)
 
 
 def _column(values: Single, cutoff: Int) -> tuple[Single, Int]:
