@@ -85,7 +85,9 @@ def bought_within(days: pd.Series | float, names: pd.Index, as_of: pd.Timestamp 
 def test_a_run_is_judged_by_what_then_happened(tmp_path: Path, parts: int, buckets: int) -> None:
     scores = scores_at(AS_OF)
     publish(tmp_path, AS_OF, scores, parts=parts)
-    found = judge_runs(log_of(n_buckets=buckets), tmp_path, as_of="2025-12-01").set_index(["prediction", "horizon_days"])
+    found = judge_runs(log_of(n_buckets=buckets), tmp_path, as_of="2025-12-01").set_index(
+        ["prediction", "horizon_days"]
+    )
     assert len(found) == 3
     for days, column in ((30.0, "churn_probability"), (60.0, "churn_probability_60d")):
         row, left = found.loc[("churn", days)], ~bought_within(days, scores.index)
