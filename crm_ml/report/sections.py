@@ -262,8 +262,8 @@ def _drift(content: ReportContent) -> Section:
     return Section(
         id="drift",
         title="Drift",
-        lead="Whether the customers scored now still look like those the churn model learned from. A shift does not say "
-        "that a prediction is wrong, but that the model has not seen such customers.",
+        lead="Whether the customers scored now still look like those the churn model learned from. A shift does not "
+        "say that a prediction is wrong, but that the model has not seen such customers.",
         callout=told if content.drift is not None and content.drift["shifted"].any() else (),
         tables=tables,
         notes=DRIFT_READING if tables else (),

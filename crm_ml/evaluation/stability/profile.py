@@ -21,6 +21,10 @@ BINS = 10
 ROWS_FOR_EDGES = 200_000
 """Rows that quantiles are taken from, evenly spread over a panel; every row is counted."""
 
+SPACING = 0.05
+"""Least distance of a score's edges, as a share of all their distance: where trees see no more difference, many
+customers get nearly the same score, and it differs between trees that were grown on other rows."""
+
 RECENCY = "recency_days"
 """The feature that tells who bought within the lookback."""
 
@@ -136,19 +140,29 @@ def make_profile(
     made = [_column(matrix[:, at], cutoff) for at in range(len(columns))]
     for values, at in scores.values():
         order = np.argsort(at, kind="stable")
-        made.append(_column(values[order].astype(np.float32), at[order]))
+        made.append(_column(values[order].astype(np.float32), at[order], spacing=SPACING))
     edges, counts = zip(*made, strict=True)
     return Profile(tuple(columns), tuple(scores), edges, counts, lookback_days)
 
 
-def _column(values: Single, cutoff: Int) -> tuple[Single, Int]:
+def _column(values: Single, cutoff: Int, *, spacing: float = 0.0) -> tuple[Single, Int]:
     some = values[:: max(1, len(values) // ROWS_FOR_EDGES)]
     some = some[np.isfinite(some)]
     edges = np.zeros(0, dtype=np.float32)
     if len(some):
         edges = np.unique(np.quantile(some, np.arange(1, BINS) / BINS, method="inverted_cdf"))
+        edges = _spaced(edges, spacing)
     begins = np.unique(cutoff, return_index=True)[1]
     return edges, np.stack([_histogram(part, edges) for part in np.split(values, begins[1:])])
+
+
+def _spaced(edges: Single, spacing: float) -> Single:
+    """Return the edges without those too near the one kept before, as a share of the distance from first to last."""
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge - kept[-1] >= spacing * (edges[-1] - edges[0]):
+            kept.append(edge)
+    return np.array(kept, dtype=np.float32)
 
 
 def _histogram(values: Single, edges: Single) -> Int:
