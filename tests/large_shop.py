@@ -44,6 +44,8 @@ def large_content() -> ReportContent:
             pd.DataFrame({"predictor": name, "contacted_share": share, "captured_share": share ** (0.3 + 0.1 * i)})
             for i, name in enumerate(_PREDICTORS)
         ),
+        judged=_judged(),
+        drift=_drift(),
         calibration=pd.DataFrame(
             {
                 "predicted": np.linspace(0.05, 0.95, 10),
@@ -144,6 +146,43 @@ def _backtest() -> pd.DataFrame:
 
 
 SEGMENTS = ["champions", "loyal", LONG, SPACED, *(f"group {number} of members" for number in range(12))]
+
+
+def _judged() -> pd.DataFrame:
+    runs, share = 30, np.linspace(0.2, 0.4, 30)
+    churn = {
+        "prediction": "churn",
+        "as_of": pd.date_range("2025-10-01", periods=runs, tz="UTC"),
+        "horizon_days": 30.0,
+        "customers": CUSTOMERS,
+        "predicted": share,
+        "churned": share[::-1],
+        "auc": share + 0.4,
+        "lift_10": 1 + share,
+        "calibration_error": share / 10,
+    }
+    value = {
+        "prediction": "clv",
+        "as_of": pd.date_range("2025-01-01", periods=runs, tz="UTC"),
+        "horizon_days": 365.0,
+        "customers": CUSTOMERS,
+        "expected_purchases": 412_345_678.9,
+        "purchases": 398_765_432.0,
+        "expected_spend": 1.23e11,
+        "spend": 1.17e11,
+        "spend_ratio": 1.05,
+        "top_decile_capture": share,
+    }
+    return pd.concat([pd.DataFrame(churn), pd.DataFrame(value)], ignore_index=True)
+
+
+def _drift() -> pd.DataFrame:
+    names = [f"days_since_{LONG.lower()}", f"{LONG.lower()}_decayed", HOSTILE_EVENT, *(f"f{n}" for n in range(20))]
+    why = "above 1.2e+05 and at most 9.9e+06 for 88.8%, in training for 10.0%; missing for 99.9%, in training for 0.1%"
+    shifted = np.arange(len(names)) < 15
+    columns = {"psi": 9.87, "psi_limit": 0.25, "missing_then": 0.001, "missing_now": 0.999}
+    found = pd.DataFrame(columns, index=pd.Index(names, name="column"))
+    return found.assign(shifted=shifted, why=np.where(shifted, why, ""))
 
 
 def _segments() -> pd.DataFrame:

@@ -142,7 +142,7 @@ def test_bounds_come_from_everyone_held_out_at_the_latest_cutoff(
 ) -> None:
     monkeypatch.setattr(rehearsal, "MOST_ROUNDS", 25)
     found = rows(n=600, cutoffs=cutoffs)
-    fitted = fit_window(
+    fitted, held_out = fit_window(
         found, directions=[1, 0, 0, 0], calibration="isotonic", process_column=False, tuning_seconds=None, seed=3
     )
     assert fitted.facts["held_out"] == held
@@ -151,9 +151,10 @@ def test_bounds_come_from_everyone_held_out_at_the_latest_cutoff(
     tried = rehearse(found, held_out_folds(found)[0], parameters=parameters, seed=3)
     latest = np.isin(tried.held_out, np.flatnonzero(found.cutoff == found.cutoff.max()))
     assert latest.sum() == (found.cutoff == found.cutoff.max()).sum()
-    assert fitted.interval == fit_venn_abers(
-        fitted.calibration(tried.log_odds, tried.log_odds)[latest], found.silent[tried.held_out][latest]
-    )
+    probability = fitted.calibration(tried.log_odds, tried.log_odds)
+    assert fitted.interval == fit_venn_abers(probability[latest], found.silent[tried.held_out][latest])
+    np.testing.assert_array_equal(held_out.probability, probability)
+    np.testing.assert_array_equal(held_out.cutoff, found.cutoff[tried.held_out])
 
 
 @pytest.mark.parametrize("cutoffs", [8, 2])
@@ -229,7 +230,7 @@ def test_what_can_only_raise_the_risk_does_not_lower_it_even_on_noise(monkeypatc
     found = rows()
     noise = (np.random.default_rng(2).random(len(found.silent)) < 0.5).astype(float)
     found = TrainingRows(found.matrix, noise, found.customer, found.cutoff, found.label_end)
-    fitted = fit_window(
+    fitted, _ = fit_window(
         found, directions=[1, -1, 0, 0], calibration=None, process_column=False, tuning_seconds=None, seed=3
     )
     for column, direction in enumerate((1, -1, 0, 0)):

@@ -20,7 +20,10 @@ from crm_ml.report.tables import backtest_table, table
 
 HOSTILE = "<script>alert('x')</script>"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
-SECTIONS = ("overview", "segments", "health", "concentration", "accuracy", "contacts", "plan", "data", "method")
+SECTIONS = (
+    "overview", "segments", "health", "concentration", "accuracy", "judged", "drift", "contacts", "plan", "data",
+    "method",
+)  # fmt: skip
 
 BACKTEST = pd.DataFrame(
     {
@@ -68,6 +71,31 @@ class Page(HTMLParser):
         return [str(attrs[attribute]) for _, attrs in self.elements if attribute in attrs]
 
 
+JUDGED = pd.DataFrame(
+    {
+        "prediction": ["churn", "churn", "clv"],
+        "as_of": pd.to_datetime(["2017-09-01", "2017-09-02", "2017-08-01"], utc=True),
+        "horizon_days": [30.0, 30.0, 60.0],
+        "customers": [2000, 2100, 2200],
+        "predicted": [0.25, 0.24, float("nan")],
+        "churned": [0.22, 0.26, float("nan")],
+        "auc": [0.81, 0.8, float("nan")],
+        "expected_spend": [float("nan"), float("nan"), 50_000.0],
+        "spend": [float("nan"), float("nan"), 40_000.0],
+        "spend_ratio": [float("nan"), float("nan"), 1.25],
+    }
+)
+DRIFT = pd.DataFrame(
+    {
+        "psi": [0.02, 1.5],
+        "psi_limit": [0.25, 0.25],
+        "missing_then": [0.0, 0.0],
+        "missing_now": [0.0, 0.0],
+        "shifted": [False, True],
+        "why": ["", "above 900 for 88.0%, in training for 10.0%"],
+    },
+    index=pd.Index(["recency_days", "spend_30d"], name="column"),
+)
 KIND = pd.CategoricalDtype(["loyal", HOSTILE], ordered=True)
 MONTHS = pd.DatetimeIndex(["2017-09-01", "2017-10-01"], tz="UTC", name="cutoff")
 HISTORY = pd.DataFrame([["loyal", HOSTILE], [HOSTILE, HOSTILE], [None, "loyal"]], columns=MONTHS).astype(KIND)
@@ -104,6 +132,8 @@ def content():
         fingerprint="sha256:9c1185a5",
         backtest=BACKTEST,
         gains=pd.DataFrame({"predictor": "churn model", "contacted_share": share, "captured_share": share**0.5}),
+        judged=JUDGED,
+        drift=DRIFT,
         calibration=pd.DataFrame(
             {
                 "predicted": [0.4, 0.8],
@@ -183,6 +213,8 @@ def test_every_section_is_there_in_order_and_linked(page):
         ("data", ["fingerprint"]),
         ("accuracy", ["clv_holdout"]),
         ("accuracy", ["calibration"]),
+        ("judged", ["judged"]),
+        ("drift", ["drift"]),
         ("segments", ["segments"]),
         ("segments", ["flows"]),
         ("segments", ["migration"]),
@@ -200,6 +232,20 @@ def test_a_section_without_content_is_left_out(content, tmp_path, section, field
     page = Page(write_report(given, tmp_path / "report.html").read_text(encoding="utf-8"))
     ids = [attrs["id"] for tag, attrs in page.elements if tag == "section"]
     assert ids == [f"{name}-section" for name in SECTIONS if name in (section, "method")]
+
+
+def test_past_predictions_stand_beside_what_came_the_latest_first(text):
+    told = text[text.index("Past predictions, judged</h2>") :]
+    assert re.search(r"2017-09-02</th>\s*<td[^>]*>30</td>\s*<td[^>]*>2,100</td>\s*<td[^>]*>24.0%</td>", told)
+    assert told.index(">2017-09-02</th>") < told.index(">2017-09-01</th>")
+    assert re.search(r"\$50,000</td>\s*<td[^>]*>\$40,000</td>\s*<td[^>]*>125.0%</td>", told)
+
+
+def test_what_shifted_is_told_first_with_the_remedy(text):
+    told = text[text.index("Drift</h2>") :]
+    assert "1 of 2 shifted. Check the data feeds first; if they are right, retrain." in told
+    assert told.index(">Spend 30d</th>") < told.index(">Recency days</th>")
+    assert "above 900 for 88.0%, in training for 10.0%" in told
 
 
 def test_headings_start_at_one_and_skip_no_level(page):

@@ -16,10 +16,11 @@ from crm_ml.churn.process import HISTORY, Process, process_feature, silence_log_
 from crm_ml.churn.reasons import contribution_frame, reasons
 from crm_ml.churn.training.panel import TrainingPanel
 from crm_ml.churn.training.rehearsal import TrainingRows
-from crm_ml.churn.training.window import Silence, WindowModel, fit_window
+from crm_ml.churn.training.window import HeldOut, Silence, WindowModel, fit_window
 from crm_ml.clv.rfm_frame import check_fitted
 from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.evaluation.splits import TrainingDesign
+from crm_ml.evaluation.stability.profile import RECENCY, Profile, make_profile
 from crm_ml.events.clock import Moment, stamp
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.builders.horizon import PersonalHorizon
@@ -30,6 +31,8 @@ from crm_ml.features.trees import feature_matrix, trees_bytes, trees_from_bytes
 from crm_ml.notebook_summary import summary_html
 
 __all__ = ["ChurnModel"]
+
+PROFILE = "profile.json"
 
 
 class ChurnModel:
@@ -65,6 +68,9 @@ class ChurnModel:
     input_columns : feature names in the order of training.
     training_ : dict with the cutoffs, the end of the last label, the number of rows and what each window's
         training was like.
+    profile_ : `crm_ml.evaluation.Profile` of what the features and the first horizon's probability were like in
+        training, for `crm_ml.evaluation.drift`; None where the lookback cannot be told for lack of the feature
+        ``recency_days``, and for a model stored before there were profiles.
 
     Notes
     -----
@@ -121,7 +127,9 @@ class ChurnModel:
         self.input_columns = self._feature_set.columns
         panel = TrainingPanel(log, as_of=as_of, design=self.design, horizons=horizons, features=self._feature_set)
         self._process = panel.process
-        self.windows_ = [self._fit_window(panel.rows(number)) for number in range(len(horizons.ends))]
+        fitted = [self._fit_window(panel.rows(number)) for number in range(len(horizons.ends))]
+        self.windows_ = [window for window, _ in fitted]
+        self.profile_ = self._profiled(panel.rows(0), fitted[0][1])
         self.training_: dict[str, Any] = {
             "rows": self.windows_[0].facts["rows"],
             "churned": self.windows_[0].facts["churned"],
@@ -235,7 +243,14 @@ class ChurnModel:
             raise SchemaError(out_of_range("tuning_seconds", self.tuning_seconds, "be None or above 0"))
         return Horizons.of(self.horizon_days)
 
-    def _fit_window(self, rows: TrainingRows) -> WindowModel:
+    def _profiled(self, rows: TrainingRows, held_out: HeldOut) -> Profile | None:
+        if self.lookback_days is not None and RECENCY not in self.input_columns:
+            return None
+        scores = {"churn_probability": (held_out.probability, held_out.cutoff)}
+        columns, lookback = self.input_columns, self.lookback_days
+        return make_profile(columns, rows.matrix, rows.cutoff, scores=scores, lookback_days=lookback)
+
+    def _fit_window(self, rows: TrainingRows) -> tuple[WindowModel, HeldOut]:
         return fit_window(
             rows,
             directions=[feature.churn for feature in self._documented],
@@ -286,7 +301,10 @@ class ChurnModel:
             "training": self.training_,
         }
         trees = {f"booster_{number}.ubj": trees_bytes(window.booster) for number, window in enumerate(windows, 1)}
-        return {"model.json": json.dumps(content, indent=1, sort_keys=True).encode()} | trees
+        files = {"model.json": json.dumps(content, indent=1, sort_keys=True).encode()} | trees
+        if self.profile_ is not None:
+            files[PROFILE] = json.dumps(self.profile_.to_dict()).encode()
+        return files
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
@@ -303,6 +321,7 @@ class ChurnModel:
             for number, stored in enumerate(content["windows"], 1)
         ]
         model.training_ = content["training"]
+        model.profile_ = Profile.from_dict(json.loads(files[PROFILE])) if PROFILE in files else None
         return model
 
     def synthetic_example(self) -> pd.DataFrame:

@@ -15,13 +15,17 @@ from crm_ml.evaluation.measures.curves import (
 )
 from crm_ml.evaluation.measures.metrics import churn_metrics, value_metrics
 from crm_ml.evaluation.splits import PanelSplit, TrainingDesign, labels_known_by
+from crm_ml.evaluation.stability.drift import drift
+from crm_ml.evaluation.stability.profile import Counts, Profile
 
 __all__ = [
     "Backtest",
     "BestDepth",
+    "Counts",
     "MaximumProfit",
     "PanelSplit",
     "Predictor",
+    "Profile",
     "RetentionCampaign",
     "TrainingDesign",
     "audit_leakage",
@@ -32,6 +36,7 @@ __all__ = [
     "calibration_bins",
     "churn_metrics",
     "concentration_curve",
+    "drift",
     "expected_maximum_profit",
     "gains_curve",
     "labels_known_by",

@@ -118,6 +118,14 @@ class ReportContent:
         End of the training period of `tracking`.
     clv_holdout : DataFrame, optional
         Indexed by model (ours and the peer), a column per error measure.
+    judged : DataFrame, optional
+        One row per past run and prediction, oldest first: `prediction` ("churn" or "clv"), `as_of` (date),
+        `horizon_days`, `customers` (count); of churn `churned`, `predicted` (shares), `auc`, `lift_10`,
+        `calibration_error`; of value `expected_purchases`, `purchases`, `expected_spend`, `spend`, `spend_ratio`,
+        `top_decile_capture`. Columns may be left out where no run is of their kind.
+    drift : DataFrame, optional
+        Indexed by feature or score: `psi`, `psi_limit`, `missing_then`, `missing_now` (shares), `shifted` (bool),
+        `why` (text); see `crm_ml.evaluation.drift`.
     segments : DataFrame, optional
         Indexed by segment, `customers` (count) and `spend` or `clv` (money, total of the segment).
     flows : DataFrame, optional
@@ -168,6 +176,8 @@ class ReportContent:
     tracking: pd.DataFrame | None = None
     train_end: pd.Timestamp | None = None
     clv_holdout: pd.DataFrame | None = None
+    judged: pd.DataFrame | None = None
+    drift: pd.DataFrame | None = None
     segments: pd.DataFrame | None = None
     flows: pd.DataFrame | None = None
     migration: pd.DataFrame | None = None

@@ -12,7 +12,7 @@ from crm_ml.decisions.health.groups import ALL
 from crm_ml.report import figures
 from crm_ml.report.content import Headline, Note, PlanSummary, ReportContent
 from crm_ml.report.figures import Figure
-from crm_ml.report.glossary import COLUMNS, METRICS
+from crm_ml.report.glossary import COLUMNS, METRICS, column_label
 from crm_ml.report.numbers import kind_of, write_money
 from crm_ml.report.tables import Table, backtest_table, table
 
@@ -33,6 +33,37 @@ SHOWN_METRICS = (
     "sleepers_woken",
     "revenue",
     "average_order_value",
+)
+
+JUDGED = {
+    "churn": (
+        "Churn: expected, and what came",
+        ("horizon_days", "customers", "predicted", "churned", "auc", "lift_10", "calibration_error"),
+    ),
+    "clv": (
+        "Value: expected, and what came",
+        (
+            "horizon_days",
+            "customers",
+            "expected_purchases",
+            "purchases",
+            "expected_spend",
+            "spend",
+            "spend_ratio",
+            "top_decile_capture",
+        ),
+    ),
+}
+
+RUNS_SHOWN, COLUMNS_SHOWN = 24, 12
+"""Past runs, and columns that drift is told of, at most unless more have shifted."""
+
+DRIFT_READING = (
+    Note(
+        term="Shift (PSI)",
+        text="The population stability index: 0 where values are spread as in training, above 0.25 usually called a "
+        "large shift. The limit is higher where chance, or training's own months, differ by more.",
+    ),
 )
 
 READING = (
@@ -87,6 +118,8 @@ def sections(content: ReportContent) -> list[Section]:
         _health(content),
         _concentration(content),
         _accuracy(content),
+        _judged(content),
+        _drift(content),
         _contacts(content),
         _plan(content),
         _data(content),
@@ -196,6 +229,44 @@ def _concentration(content: ReportContent) -> Section:
         figures=[] if curve is None else [figures.concentration_figure(curve)],
         tables=[] if curve is None else [_shares_table(curve, content)],
         beside=True,
+    )
+
+
+def _judged(content: ReportContent) -> Section:
+    tables = []
+    for prediction, (caption, shown) in JUDGED.items():
+        runs = None if content.judged is None else content.judged[content.judged["prediction"] == prediction]
+        if runs is not None and len(runs):
+            runs = runs.iloc[-RUNS_SHOWN:][::-1]
+            dates = pd.Index([f"{as_of:%Y-%m-%d}" for as_of in runs["as_of"]])
+            tables.append(_table(runs.set_index(dates).reindex(columns=list(shown)), caption, "Scored as of", content))
+    return Section(
+        id="judged",
+        title="Past predictions, judged",
+        lead="What earlier runs said of customers before it could be known, beside what those customers then did. "
+        "Where “expected to leave” stays above or below “left” run after run, the model wants retraining.",
+        tables=tables,
+        notes=_meanings([name for name in JUDGED["churn"][1] if tables]),
+    )
+
+
+def _drift(content: ReportContent) -> Section:
+    tables, told = [], []
+    if content.drift is not None:
+        order = content.drift.sort_values(["shifted", "psi"], ascending=False, kind="stable")
+        names, shifted = [column_label(str(name)) for name in order.index], int(order["shifted"].sum())
+        shown = order.set_index(pd.Index(names))[["psi", "psi_limit", "missing_then", "missing_now", "why"]]
+        rows = max(COLUMNS_SHOWN, shifted)
+        tables.append(_table(shown.iloc[:rows], f"The largest of {len(order):,}, shifted ones first", "What", content))
+        told = [f"{shifted:,} of {len(order):,} shifted. Check the data feeds first; if they are right, retrain."]
+    return Section(
+        id="drift",
+        title="Drift",
+        lead="Whether the customers scored now still look like those the churn model learned from. A shift does not "
+        "say that a prediction is wrong, but that the model has not seen such customers.",
+        callout=told if content.drift is not None and content.drift["shifted"].any() else (),
+        tables=tables,
+        notes=DRIFT_READING if tables else (),
     )
 
 

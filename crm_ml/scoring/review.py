@@ -42,6 +42,8 @@ def write_review(
     title: str,
     currency: str,
     value_horizon_days: float,
+    ledger: pd.DataFrame | None = None,
+    drift: pd.DataFrame | None = None,
 ) -> Path:
     """Write the monthly review as a self-contained HTML page.
 
@@ -57,6 +59,8 @@ def write_review(
     title : name of the shop or report.
     currency : sign or code written before amounts.
     value_horizon_days : the horizon of ``clv`` in `scores`.
+    ledger : of past runs, see `crm_ml.scoring.nightly.ledger.read_ledger`.
+    drift : of the customers scored, see `crm_ml.evaluation.drift`.
     """
     as_of = assessment.as_of
     content = ReportContent(
@@ -76,6 +80,8 @@ def write_review(
         tracking=assessment.weeks,
         train_end=assessment.fitted_until,
         clv_holdout=assessment.value.metrics.drop(columns=["cutoff", "customers"]).set_index("predictor"),
+        judged=ledger,
+        drift=drift,
         segments=_segments(base, scores),
         flows=flows(base.segments.segments.iloc[:, -FLOWS_SHOWN:]),
         migration=migration(base.segments.segments, start=base.months[-2], end=base.months[-1]),

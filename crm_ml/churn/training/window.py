@@ -13,10 +13,10 @@ import numpy.typing as npt
 from crm_ml.churn.calibration import Calibration, Method, choose_calibration, fit_calibration
 from crm_ml.churn.training.rehearsal import Rehearsal, TrainingRows, held_out_folds, rehearse, tune
 from crm_ml.churn.venn_abers import VennAbers, fit_venn_abers
-from crm_ml.features.ragged import Float
+from crm_ml.features.ragged import Float, Int
 from crm_ml.features.trees import SHALLOW, train_trees, tree_margins
 
-__all__ = ["Silence", "WindowModel", "fit_window"]
+__all__ = ["HeldOut", "Silence", "WindowModel", "fit_window"]
 
 PARAMETERS = SHALLOW | {"objective": "binary:logistic", "max_depth": 4, "reg_lambda": 50}
 """Chosen on eight logs: a depth of 4 with this penalty was first or within noise of it on each."""
@@ -28,6 +28,13 @@ class Silence(NamedTuple):
     probability: Float
     lower: Float
     upper: Float
+
+
+class HeldOut(NamedTuple):
+    """What was predicted, calibrated, for rows that the trees had not been trained on, and their cutoffs; (m,) each."""
+
+    probability: Float
+    cutoff: Int
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ def fit_window(
     process_column: bool,
     tuning_seconds: float | None,
     seed: int,
-) -> WindowModel:
+) -> tuple[WindowModel, HeldOut]:
     """Rehearse on what is held out, then grow the trees on all rows.
 
     Parameters
@@ -104,7 +111,8 @@ def fit_window(
     booster = train_trees(rows.matrix, rows.silent, parameters=parameters, rounds=tried.rounds, seed=seed)
     cutoff = rows.cutoff[tried.held_out]
     latest = cutoff == cutoff.max()
-    interval = fit_venn_abers(chosen(tried.log_odds, process)[latest], silent[latest])
+    probability = chosen(tried.log_odds, process)
+    interval = fit_venn_abers(probability[latest], silent[latest])
     facts = {
         "rows": len(rows.silent),
         "churned": float(rows.silent.mean()),
@@ -114,7 +122,7 @@ def fit_window(
         "held_out_log_loss": losses,
         "calibration": chosen.method,
     }
-    return WindowModel(booster, chosen, interval, facts)
+    return WindowModel(booster, chosen, interval, facts), HeldOut(probability, cutoff)
 
 
 def _calibrated(

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import beta
 
 from crm_ml.errors import SchemaError
+from crm_ml.evaluation.measures.tally import Tally
 
 __all__ = [
     "Predictions",
@@ -20,6 +21,7 @@ __all__ = [
     "lift_curve",
     "ranked",
     "running_total",
+    "tally_bins",
 ]
 
 Predictions = npt.ArrayLike | Mapping[str, npt.ArrayLike]
@@ -126,19 +128,24 @@ def calibration_bins(
     [0.0, 1.0]
     """
     actual, predicted = np.asarray(churned, dtype=np.float64), np.asarray(probability, dtype=np.float64)
-    order, ends = ranked(-predicted)
-    even = np.ceil(np.arange(bins + 1) * len(predicted) / bins)
-    ends = np.unique(ends[np.searchsorted(ends, even)])
-    count = np.diff(ends)
-    left = np.diff(running_total(actual[order], ends))
+    return tally_bins(Tally.of(actual, predicted, np.ones_like(actual)), bins=bins, level=level)
+
+
+def tally_bins(tally: Tally, *, bins: int = 10, level: float = 0.9) -> pd.DataFrame:
+    """Return `calibration_bins` of customers counted by prediction, each a whole number of times."""
+    reached = np.concatenate([[0.0], np.cumsum(tally.customers)])
+    even = np.ceil(np.arange(bins + 1) * reached[-1] / bins)
+    places = np.unique(np.searchsorted(reached, even))
+    count = np.diff(reached[places])
+    left = np.diff(running_total(tally.churned, places))
     tail = (1 - level) / 2
     return pd.DataFrame(
         {
-            "predicted": np.diff(running_total(predicted[order], ends)) / count,
+            "predicted": np.diff(running_total(tally.prediction * tally.customers, places)) / count,
             "observed": left / count,
             "lower": np.where(left > 0, beta.ppf(tail, np.maximum(left, 1), count - left + 1), 0.0),
             "upper": np.where(left < count, beta.isf(tail, left + 1, np.maximum(count - left, 1)), 1.0),
-            "customers": count,
+            "customers": count.astype(np.int64),
         }
     )
 

@@ -181,7 +181,7 @@ def _publish(
         "customers": sum(note["rows"] for note in filled),
         "buckets": len(notes),
         "dropped": log.dropped,
-        "files": {note["file"]: {name: note[name] for name in ("rows", "bytes", "sha256")} for note in filled},
+        "files": {note["file"]: {name: note[name] for name in ("bucket", "rows", "bytes", "sha256")} for note in filled},
     }
     write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal_of(manifest)}))
     shelf.publish(staging.run, request.name)

@@ -13,12 +13,13 @@ import pandas as pd
 
 from crm_ml import __version__
 from crm_ml.churn import ChurnModel
+from crm_ml.churn.horizons import Horizons
 from crm_ml.clv import CLVModel
 from crm_ml.errors import ModelError, SchemaError
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.events.keyed import keyed_ids
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
-from crm_ml.events.reading.files import input_files
+from crm_ml.events.reading.files import input_files, shown
 from crm_ml.registry import ResolvedModel, StorableModel, Store, resolve
 from crm_ml.registry.manifest import plain, seal_of
 
@@ -110,7 +111,7 @@ class Request:
             {
                 "crm_ml": __version__,
                 "as_of": self.as_of.isoformat(),
-                "models": {kind: _identity(resolved) for kind, resolved in sorted(self.models.items())},
+                "models": {kind: self._identity(kind) for kind in sorted(self.models)},
                 "settings": self.settings,
                 "reading": self.reading,
                 "inputs": inputs,
@@ -118,6 +119,18 @@ class Request:
             }
         )
         return stated
+
+    def _identity(self, kind: str) -> dict[str, Any]:
+        """State which model it is, to the byte, and what its scores are of."""
+        resolved, content = self.models[kind], hashlib.sha256()
+        for name, file in sorted(resolved.model.to_files().items()):
+            content.update(f"{name} {len(file)} ".encode())
+            content.update(file)
+        stated = {"source": shown(resolved.source), "version": resolved.version, "sha256": content.hexdigest()}
+        if kind == "churn" and self.churn is not None:
+            horizons = Horizons.of(self.churn.horizon_days)
+            return stated | {"horizon_days": horizons.to_plain(), "lookback_days": self.churn.lookback_days}
+        return stated | {"horizon_days": self.settings["horizon_days"]}
 
     @cached_property
     def key(self) -> str:
@@ -135,12 +148,3 @@ class Request:
     def tables(self) -> tuple[Paths, Paths | None]:
         """Transactions and interactions."""
         return self.sources[TRANSACTIONS.name], self.sources.get(INTERACTIONS.name)
-
-
-def _identity(resolved: ResolvedModel) -> dict[str, Any]:
-    """State which model it is, to the byte."""
-    content = hashlib.sha256()
-    for name, file in sorted(resolved.model.to_files().items()):
-        content.update(f"{name} {len(file)} ".encode())
-        content.update(file)
-    return {"source": resolved.source, "version": resolved.version, "sha256": content.hexdigest()}

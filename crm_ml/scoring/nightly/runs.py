@@ -49,15 +49,17 @@ class PublishedRun:
         return int(self.manifest["customers"])
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the scores file by file, in order of the buckets of customers.
+        """Yield the scores of each bucket of customers in order, empty where nobody of it was scored.
 
         Raises
         ------
         OutputError
             A file is missing or not the one that was written.
         """
-        for file in self.manifest["files"]:
-            yield self.table(file)
+        files = {int(stated["bucket"]): file for file, stated in self.manifest["files"].items()}
+        empty = self.table(min(files.values())).slice(0, 0)
+        for bucket in range(self.manifest["buckets"]):
+            yield self.table(files[bucket]) if bucket in files else empty
 
     def table(self, file: str) -> pa.Table:
         """Return the scores in one of the manifest's files; see `tables`."""

@@ -99,7 +99,8 @@ class Staging:
         if filled:
             content = _parquet(filled)
             write_durably(self._file(bucket), content)
-            note |= {"file": self._file(bucket).name, "bytes": len(content), "sha256": _digest(content)}
+            named = {"file": self._file(bucket).name, "bucket": bucket}
+            note |= {**named, "bytes": len(content), "sha256": _digest(content)}
         write_durably(self._note(bucket), json.dumps(note).encode())
         return note
 
