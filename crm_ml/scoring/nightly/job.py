@@ -27,6 +27,8 @@ from crm_ml.scoring.scorer import CUSTOMERS_AT_A_TIME, Scorer
 
 __all__ = ["ScoringJob", "run_scoring_job"]
 
+STATED_OF_FILES = ("bucket", "rows", "bytes", "sha256")
+
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
@@ -181,7 +183,9 @@ def _publish(
         "customers": sum(note["rows"] for note in filled),
         "buckets": len(notes),
         "dropped": log.dropped,
-        "files": {note["file"]: {name: note[name] for name in ("bucket", "rows", "bytes", "sha256")} for note in filled},
+        "files": {
+            note["file"]: {name: note[name] for name in ("bucket", "rows", "bytes", "sha256")} for note in filled
+        },
     }
     write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal_of(manifest)}))
     shelf.publish(staging.run, request.name)

@@ -126,7 +126,8 @@ class Request:
         for name, file in sorted(resolved.model.to_files().items()):
             content.update(f"{name} {len(file)} ".encode())
             content.update(file)
-        stated = {"source": shown(resolved.source), "version": resolved.version, "sha256": content.hexdigest()}
+        source = None if resolved.source is None else shown(resolved.source)
+        stated = {"source": source, "version": resolved.version, "sha256": content.hexdigest()}
         if kind == "churn" and self.churn is not None:
             horizons = Horizons.of(self.churn.horizon_days)
             return stated | {"horizon_days": horizons.to_plain(), "lookback_days": self.churn.lookback_days}
