@@ -6,8 +6,8 @@ middle, or around several along the direction in which they scatter most. Where 
 the expansion can err, it decides; elsewhere the integral does. The answer is that of integrating everywhere.
 
 The error is taken to be at most a tenth of the cube of the step in the log parameters, times the sum of the sizes
-of all first and second derivatives, for steps up to 1. Random histories under random parameters, a million near
-decisions, needed 0.05 to be decided right.
+of all first and second derivatives, for steps up to 1. Random histories under random parameters, some 1.2 million
+draws for steps of a deviation up to 0.6, needed 0.053 to be decided right.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def strike_left(
     Examples
     --------
     >>> one = (np.array([value]) for value in (2.0, 30.43, 38.86))
-    >>> cdnow = dict(r=0.553, alpha=10.578, s=0.606, beta=11.669)  # P(alive) is 0.929
+    >>> cdnow = dict(r=0.553, alpha=10.578, s=0.606, beta=11.669)  # P(alive) is 0.8692
     >>> counts, drawn = np.full((1, 2), 7.0), {name: np.full(2, value) for name, value in cdnow.items()}
-    >>> strike_left(counts, *one, uniform=np.array([0.928, 0.930]), many=False, **drawn)
+    >>> strike_left(counts, *one, uniform=np.array([0.868, 0.870]), many=False, **drawn)
     >>> counts.tolist()
     [[7.0, 0.0]]
     """
