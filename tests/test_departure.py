@@ -50,9 +50,9 @@ def test_the_expansion_decides_as_the_integral_does(deviation, cases):
 
 
 def test_a_step_too_long_for_the_expansion_is_integrated(monkeypatch):
-    # found by search among steps beyond 1: the third order is more than a tenth of what is allowed for
+    # found by search among steps beyond 1: the error is more than a fifth of what it is measured by
     monkeypatch.setattr(departure, "_WIDTH", 99.0)
-    step, middle = np.array([1.24, 0.0, 0.08, 0.15]), np.log([0.456, 0.43, 0.419, 392.0])
+    step, middle = np.array([2.4, 0.0, 0.1, 0.2]), np.log([0.456, 0.43, 0.419, 392.0])
     params = dict(zip(pareto_nbd.NAMES, np.exp(middle + np.array([[1], [-1]]) * step).T, strict=True))
     history = [np.array([value]) for value in (0.0, 0.0, 49.87)]
     left = log_odds_left(*history, nodes_per_panel=12, **params)
@@ -76,8 +76,8 @@ def test_of_cdnow_no_customer_is_drawn_otherwise_and_few_integrals_are_left(monk
     n_integrals = sum(integrals)
     monkeypatch.setattr(departure, "_THIRD_ORDER", np.inf)
     np.testing.assert_array_equal(here, pareto_nbd.drawn_purchases(39.0, *history, futures=FUTURES, **params))
-    assert n_integrals < 2.5 * len(rfm)
-    assert sum(integrals) > 20 * n_integrals
+    assert n_integrals < 4 * len(rfm)
+    assert sum(integrals) > 10 * n_integrals
 
 
 def test_parameters_known_exactly_and_without_any_silence():

@@ -5,9 +5,10 @@ of the parameters are close together, so that the log-odds of having left are ex
 middle, or around several along the direction in which they scatter most. Where the number is farther from them than
 the expansion can err, it decides; elsewhere the integral does. The answer is that of integrating everywhere.
 
-The error is taken to be at most a tenth of the cube of the step in the log parameters, times the sum of the sizes
-of all first and second derivatives, for steps up to 1. Random histories under random parameters, a million near
-decisions, needed 0.05 to be decided right.
+The error is taken to be at most a fifth of the cube of the step in the log parameters, times the sum of the sizes
+of all first and second derivatives, for steps up to 1. It is measured, not proven: random histories under random
+parameters, some five million draws, needed 0.083 to be decided right, and 0.053 where the log parameters scatter
+by up to 0.6.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Index = NDArray[np.intp]
 
 _NODES = 12
 """Six digits of P(alive), far beyond what a few hundred futures can show."""
-_THIRD_ORDER, _LONGEST_STEP = 0.1, 1.0
+_THIRD_ORDER, _LONGEST_STEP = 0.2, 1.0
 _SIX_DIGITS = 1e-5
 _PAIRS = [(i, j) for i in range(4) for j in range(i, 4)]
 _WIDTH, _MOST_GROUPS = 1.5, 12
@@ -64,9 +65,9 @@ def strike_left(
     Examples
     --------
     >>> one = (np.array([value]) for value in (2.0, 30.43, 38.86))
-    >>> cdnow = dict(r=0.553, alpha=10.578, s=0.606, beta=11.669)  # P(alive) is 0.929
+    >>> cdnow = dict(r=0.553, alpha=10.578, s=0.606, beta=11.669)  # P(alive) is 0.8692
     >>> counts, drawn = np.full((1, 2), 7.0), {name: np.full(2, value) for name, value in cdnow.items()}
-    >>> strike_left(counts, *one, uniform=np.array([0.928, 0.930]), many=False, **drawn)
+    >>> strike_left(counts, *one, uniform=np.array([0.868, 0.870]), many=False, **drawn)
     >>> counts.tolist()
     [[7.0, 0.0]]
     """
