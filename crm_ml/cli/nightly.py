@@ -50,6 +50,9 @@ def score(
     hash_ids: Annotated[
         bool, typer.Option("--hash-ids", help="Hash identifiers with the key in CRM_ML_ID_KEY or CRM_ML_ID_KEY_FILE.")
     ] = False,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="Publish although customers have shifted since training.")
+    ] = False,
     work: Annotated[Path | None, typer.Option(help="Folder for unfinished work, by default in the output's.")] = None,
     directory: Directory = Path("models"),
 ) -> None:
@@ -78,6 +81,7 @@ def score(
             memory_limit=memory_limit,
             threads=threads,
             id_key=read_id_key() if hash_ids else None,
+            accept_drift=accept_drift,
             work=work,
             store=default_store(directory),
             on_event=on_event,

@@ -4,7 +4,15 @@ from crm_ml.features.panels.csv_file import write_csv
 from crm_ml.scoring.assessment import Assessment, assess
 from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.main_job import MainJob, run_main_job
-from crm_ml.scoring.nightly import PublishedRun, ScoringJob, published_runs, read_scores, run_scoring_job
+from crm_ml.scoring.nightly import (
+    PublishedRun,
+    ScoringJob,
+    judge_runs,
+    published_runs,
+    read_ledger,
+    read_scores,
+    run_scoring_job,
+)
 from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
@@ -18,9 +26,11 @@ __all__ = [
     "Trained",
     "assess",
     "customer_base",
+    "judge_runs",
     "predict_churn",
     "predict_clv",
     "published_runs",
+    "read_ledger",
     "read_scores",
     "run_main_job",
     "run_scoring_job",

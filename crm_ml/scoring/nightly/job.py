@@ -11,14 +11,17 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from crm_ml.errors import SchemaError
+from crm_ml.errors import OutputError, SchemaError
+from crm_ml.events.bucket import Bucket
 from crm_ml.events.clock import Moment
 from crm_ml.events.keyed import keyed_ids
 from crm_ml.events.log import CustomerLog
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.panels.panel import nobody_bought
 from crm_ml.registry import StorableModel, Store
-from crm_ml.registry.manifest import render_manifest, seal_of
+from crm_ml.registry.manifest import plain, render_manifest, seal_of
+from crm_ml.scoring.nightly.gate import close_gate, counted, shifts_since_training
+from crm_ml.scoring.nightly.ledger import judge_runs
 from crm_ml.scoring.nightly.request import Paths, Request
 from crm_ml.scoring.nightly.runs import FORMAT, PublishedRun, published_runs
 from crm_ml.scoring.nightly.shelf import MANIFEST, Shelf, write_durably
@@ -63,6 +66,7 @@ def run_scoring_job(
     memory_limit: str | None = None,
     threads: int | None = None,
     id_key: bytes | None = None,
+    accept_drift: bool = False,
     work: str | Path | None = None,
     store: Store | None = None,
     on_event: OnEvent = lambda _: None,
@@ -84,6 +88,8 @@ def run_scoring_job(
     margin, annual_discount_rate, value_horizon_days : of the value; see `crm_ml.predict_clv`.
     columns, timezone, returns, on_invalid, memory_limit, threads : as for `crm_ml.CustomerLog`.
     id_key : key by which every ``customer_id`` is replaced with a pseudonym, see `crm_ml.events.keyed_ids`.
+    accept_drift : whether to publish although customers have shifted since the churn model's training; see
+        `crm_ml.evaluation.drift`. What was scored before the gate closed is not scored again.
     work : folder on this machine for unfinished work, about as large as the log; by default ``.staging`` in `out`.
     store : where MLflow addresses are looked up, by default `crm_ml.registry.default_store()`.
     on_event : called with what happens, as plain data without identifiers: ``event`` names it.
@@ -94,6 +100,8 @@ def run_scoring_job(
         The input breaks its contract, or a setting is missing.
     ModelError
         A model is not found, damaged or of another kind.
+    DriftError
+        Features, scores or missing values have shifted, and `accept_drift` is not set. Nothing is published.
     BusyError
         Another job works in the same folder.
     OutputError
@@ -138,18 +146,29 @@ def run_scoring_job(
         log = staging.log(request, memory_limit=memory_limit, threads=threads)
         tell("read", transactions=log.n_transactions, interactions=log.n_interactions, customers=log.n_customers)
         notes = _score(log, request, staging, tell)
-        manifest = _publish(shelf, request, staging, log, notes)
+        shifts = shifts_since_training(request.churn, notes)
+        if shifts is not None:
+            tell("compared with training", shifted=shifts.index[shifts["shifted"]].tolist())
+            if not accept_drift:
+                close_gate(shifts)
+        manifest = _publish(shelf, request, staging, log, notes, shifts)
         staging.discard()
-    tell("published", run=request.name, customers=sum(note["rows"] for note in notes))
+        tell("published", run=request.name, customers=manifest["customers"])
+        _judge(log, shelf, request, tell)
     return ScoringJob(PublishedRun(shelf, request.name, manifest), nothing_to_do=False)
 
 
 def _score(log: CustomerLog, request: Request, staging: Staging, tell: Callable[..., None]) -> list[dict[str, Any]]:
     """Score every bucket that is not done yet; return the notes of all."""
+    profile = None if request.churn is None else request.churn.profile_
     scorer = Scorer.of(log, as_of=request.as_of, churn=request.churn, clv=request.clv, settings=request.settings)
 
     def score(number: int) -> dict[str, Any]:
-        return staging.done(number) or staging.keep(number, list(_frames(log, number, scorer, request.id_key)), {})
+        if (note := staging.done(number)) is not None:
+            return note
+        scored = [scorer(piece) for piece in _pieces(log, number, interactions=scorer.looks_at_interactions)]
+        counts = None if profile is None else counted(profile, scored)
+        return staging.keep(number, [_named(part.scores, request.id_key) for part in scored], {"counts": counts})
 
     notes: list[dict[str, Any]] = []
     for note in log.host.ordered(score, len(log.arrangement.customers)):
@@ -160,18 +179,25 @@ def _score(log: CustomerLog, request: Request, staging: Staging, tell: Callable[
     return notes
 
 
-def _frames(log: CustomerLog, number: int, scorer: Scorer, id_key: bytes | None) -> Iterator[pd.DataFrame]:
-    bucket = log.bucket(number, interactions=scorer.looks_at_interactions)
+def _pieces(log: CustomerLog, number: int, *, interactions: bool) -> Iterator[Bucket]:
+    bucket = log.bucket(number, interactions=interactions)
     for begin in range(0, len(bucket.customer_id), CUSTOMERS_AT_A_TIME):
-        piece = bucket.of_customers(begin, min(begin + CUSTOMERS_AT_A_TIME, len(bucket.customer_id)))
-        scores = scorer(piece).scores
-        if id_key is not None:
-            scores.index = pd.Index(keyed_ids(scores.index, id_key).to_pylist(), name="customer_id", dtype="str")
-        yield scores
+        yield bucket.of_customers(begin, min(begin + CUSTOMERS_AT_A_TIME, len(bucket.customer_id)))
+
+
+def _named(scores: pd.DataFrame, id_key: bytes | None) -> pd.DataFrame:
+    if id_key is None:
+        return scores
+    return scores.set_axis(pd.Index(keyed_ids(scores.index, id_key).to_pylist(), name="customer_id", dtype="str"))
 
 
 def _publish(
-    shelf: Shelf, request: Request, staging: Staging, log: CustomerLog, notes: Sequence[Mapping[str, Any]]
+    shelf: Shelf,
+    request: Request,
+    staging: Staging,
+    log: CustomerLog,
+    notes: Sequence[Mapping[str, Any]],
+    shifts: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """Write the manifest and publish the run."""
     filled = [note for note in notes if note["rows"]]
@@ -183,6 +209,7 @@ def _publish(
         "customers": sum(note["rows"] for note in filled),
         "buckets": len(notes),
         "dropped": log.dropped,
+        "drift": None if shifts is None else plain(shifts.to_dict("index")),
         "files": {
             note["file"]: {name: note[name] for name in ("bucket", "rows", "bytes", "sha256")} for note in filled
         },
@@ -190,6 +217,16 @@ def _publish(
     write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal_of(manifest)}))
     shelf.publish(staging.run, request.name)
     return manifest
+
+
+def _judge(log: CustomerLog, shelf: Shelf, request: Request, tell: Callable[..., None]) -> None:
+    """Judge the runs whose horizon has passed; that one of them cannot be judged spoils no night."""
+    try:
+        ledger = judge_runs(log, shelf, as_of=request.as_of, id_key=request.id_key)
+    except (SchemaError, OutputError) as error:
+        tell("not judged", why=str(error))
+    else:
+        tell("judged", records=len(ledger))
 
 
 def _published(shelf: Shelf, request: Request) -> PublishedRun | None:
