@@ -17,7 +17,7 @@ import crm_ml
 from crm_ml.registry import save_bundle
 from crm_ml.scoring import run_scoring_job
 
-AS_OF = "2025-09-01"
+AS_OF = "2025-08-20"
 MONEY = {"margin": 0.3, "annual_discount_rate": 0.1}
 
 
@@ -30,10 +30,10 @@ def make_shop(folder: Path, *, customers: int = 1500) -> None:
             (folder / name).mkdir(parents=True, exist_ok=True)
             part.to_parquet(folder / name / f"{number}.parquet")
     log = crm_ml.CustomerLog(shop.transactions, shop.interactions)
-    churn = crm_ml.ChurnModel(horizon_days=30, n_cutoffs=3, seed=1).fit(log, as_of="2025-06-01")
-    clv = crm_ml.CLVModel(process="BetaGeo", level=None).fit(log, as_of="2025-06-01")
-    save_bundle(churn, folder / "churn", metadata={"as_of": "2025-06-01"})
-    save_bundle(clv, folder / "clv", metadata={"as_of": "2025-06-01"})
+    churn = crm_ml.ChurnModel(horizon_days=30).fit(log, as_of="2025-08-01")
+    clv = crm_ml.CLVModel(process="BetaGeo", level=None).fit(log, as_of="2025-08-01")
+    save_bundle(churn, folder / "churn", metadata={"as_of": "2025-08-01"})
+    save_bundle(clv, folder / "clv", metadata={"as_of": "2025-08-01"})
 
 
 def run(folder: Path, out: Path, **settings: Any) -> Any:

@@ -19,14 +19,17 @@ import pytest
 
 import crm_ml
 from crm_ml.cli import main
-from crm_ml.errors import BusyError, ModelError, OutputError, SchemaError
+from crm_ml.errors import BusyError, DriftError, ModelError, OutputError, SchemaError
+from crm_ml.evaluation import drift
 from crm_ml.events.keyed import keyed_ids
 from crm_ml.registry import load_bundle, save_bundle
-from crm_ml.scoring import published_runs, read_scores
-from crm_ml.scoring.nightly import staging
+from crm_ml.scoring import published_runs, read_ledger, read_scores
+from crm_ml.scoring.nightly import job, staging
 from crm_ml.scoring.nightly.shelf import MANIFEST, Shelf
 
 KEY = b"sixteen bytes or more"
+STALE = "2025-09-01"
+"""A week after the log's last event."""
 
 
 @pytest.fixture(scope="module")
@@ -332,6 +335,75 @@ def test_a_customer_of_two_million_events_is_like_any_other(shop: Path, done: Pa
     assert np.isfinite(found.loc[busy].drop("as_of").astype(float)).all()
 
 
+# Whether the night's customers are those of training, and whether past nights were right.
+
+
+def test_the_gate_closes_on_a_log_that_stopped_and_what_is_scored_is_kept(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DriftError, match=r"columns have shifted: `days_since_view` at most \S+ for 0\.0%"):
+        jobs.run(shop, tmp_path / "out", as_of=STALE)
+    assert published_runs(tmp_path / "out") == []
+    monkeypatch.setattr(staging.Staging, "keep", None)
+    jobs.run(shop, tmp_path / "out", as_of=STALE, accept_drift=True)
+    (run,) = published_runs(tmp_path / "out")
+    assert run.manifest["drift"]["days_since_view"]["shifted"]
+
+
+def test_the_manifest_tells_of_drift(shop: Path, done: Path) -> None:
+    log = crm_ml.CustomerLog(f"{shop}/orders/*.parquet", f"{shop}/events/*.parquet")
+    model = load_bundle(shop / "churn").model
+    features = crm_ml.build_features(log, as_of=jobs.AS_OF, features=model.feature_set)
+    found = drift(model.profile_, model.profile_.count(features, model.predict(features)))
+    (run,) = published_runs(done)
+    told = pd.DataFrame.from_dict(run.manifest["drift"], orient="index").loc[found.index, found.columns].astype(found.dtypes)
+    pd.testing.assert_frame_equal(told, found, check_names=False)
+
+
+def test_past_runs_are_judged_on_the_way_and_only_once(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    jobs.run(shop, out, as_of="2025-07-15", id_key=KEY)
+    assert read_ledger(out).empty
+    jobs.run(shop, out, id_key=KEY)
+    (judged,) = read_ledger(out).to_dict("records")
+    log = crm_ml.CustomerLog(f"{shop}/orders/*.parquet")
+    panel = crm_ml.build_panel(log, cutoffs=["2025-07-15"], horizon_days=30, lookback_days=180, features="rfm")
+    assert judged["customers"] == len(panel)
+    np.testing.assert_allclose(judged["churned"], panel["churned"].mean(), rtol=1e-12)
+    before = snapshot(out / "judged")
+    jobs.run(shop, out, id_key=KEY, on_invalid="drop")
+    assert snapshot(out / "judged") == before
+
+
+def test_a_job_killed_between_publishing_and_judging_judges_when_run_again(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Killed
+
+    out = tmp_path / "out"
+    jobs.run(shop, out, as_of="2025-07-15")
+    with monkeypatch.context() as patched:
+        patched.setattr(job, "judge_runs", fail)
+        with pytest.raises(Killed):
+            jobs.run(shop, out)
+    assert len(published_runs(out)) == 2
+    assert read_ledger(out).empty
+    jobs.run(shop, out)
+    assert len(read_ledger(out)) == 1
+    assert jobs.run(shop, out).nothing_to_do
+
+
+def test_a_run_that_cannot_be_judged_spoils_no_night(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    jobs.run(shop, out, as_of="2025-07-15")
+    (damaged,) = out.glob("*/part-00000.parquet")
+    damaged.write_bytes(b"")
+    jobs.run(shop, out)
+    assert jobs.last_event(out) == "not judged"
+    assert len(published_runs(out)) == 2
+
+
 # Other file systems.
 
 
@@ -409,11 +481,13 @@ def test_exit_codes_tell_a_scheduler_what_to_do(
     out = tmp_path / "out"
     assert command(shop, out) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in lines if line["event"] != "scored"] == ["started", "read", "published"]
+    told = ["started", "read", "compared with training", "published", "judged"]
+    assert [line["event"] for line in lines if line["event"] != "scored"] == told
     assert command(shop, out) == 99
     assert command(shop, out, orders="none/*.parquet") == 2
     assert command(shop, out, "--margin", "x") == 2
     assert command(shop, out, "--model", str(tmp_path / "none")) == 4
+    assert command(shop, out, "--as-of", STALE) == 3
     with staging.alone(out / ".staging"):
         assert command(shop, out, "--timezone", "Europe/Berlin") == 75
     monkeypatch.setattr("numpy.savez", lambda *_, **__: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))

@@ -133,29 +133,23 @@ def run_scoring_job(
         store=store,
     )
     shelf, tell = Shelf(out), _told(on_event)
-    if (run := _published(shelf, request)) is not None:
+    folder = _work_folder(shelf, work)
+    if (run := _published(shelf, request)) is not None and not Staging.left(folder, request.key):
         tell("nothing to do", run=run.name)
         return ScoringJob(run, nothing_to_do=True)
-    folder = _work_folder(shelf, work)
     with alone(folder):
-        if (run := _published(shelf, request)) is not None:
-            tell("nothing to do", run=run.name)
-            return ScoringJob(run, nothing_to_do=True)
         staging = Staging.of(folder, request.key)
         tell("started", run=request.name, as_of=request.as_of.isoformat(), models=request.stated["models"])
         log = staging.log(request, memory_limit=memory_limit, threads=threads)
         tell("read", transactions=log.n_transactions, interactions=log.n_interactions, customers=log.n_customers)
-        notes = _score(log, request, staging, tell)
-        shifts = shifts_since_training(request.churn, notes)
-        if shifts is not None:
-            tell("compared with training", shifted=shifts.index[shifts["shifted"]].tolist())
-            if not accept_drift:
-                close_gate(shifts)
-        manifest = _publish(shelf, request, staging, log, notes, shifts)
-        staging.discard()
-        tell("published", run=request.name, customers=manifest["customers"])
+        if (run := _published(shelf, request)) is None:
+            notes = _score(log, request, staging, tell)
+            shifts = _compare(request, notes, tell, accept=accept_drift)
+            run = _publish(shelf, request, staging, log, notes, shifts)
+            tell("published", run=run.name, customers=run.customers)
         _judge(log, shelf, request, tell)
-    return ScoringJob(PublishedRun(shelf, request.name, manifest), nothing_to_do=False)
+        staging.discard()
+    return ScoringJob(run, nothing_to_do=False)
 
 
 def _score(log: CustomerLog, request: Request, staging: Staging, tell: Callable[..., None]) -> list[dict[str, Any]]:
@@ -179,6 +173,18 @@ def _score(log: CustomerLog, request: Request, staging: Staging, tell: Callable[
     return notes
 
 
+def _compare(
+    request: Request, notes: Sequence[Mapping[str, Any]], tell: Callable[..., None], *, accept: bool
+) -> pd.DataFrame | None:
+    """Return the drift since training, refused unless it is accepted; None where nothing is known of training."""
+    shifts = shifts_since_training(request.churn, notes)
+    if shifts is not None:
+        tell("compared with training", shifted=shifts.index[shifts["shifted"]].tolist())
+        if not accept:
+            close_gate(shifts)
+    return shifts
+
+
 def _pieces(log: CustomerLog, number: int, *, interactions: bool) -> Iterator[Bucket]:
     bucket = log.bucket(number, interactions=interactions)
     for begin in range(0, len(bucket.customer_id), CUSTOMERS_AT_A_TIME):
@@ -198,7 +204,7 @@ def _publish(
     log: CustomerLog,
     notes: Sequence[Mapping[str, Any]],
     shifts: pd.DataFrame | None,
-) -> dict[str, Any]:
+) -> PublishedRun:
     """Write the manifest and publish the run."""
     filled = [note for note in notes if note["rows"]]
     manifest = {
@@ -216,7 +222,7 @@ def _publish(
     }
     write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal_of(manifest)}))
     shelf.publish(staging.run, request.name)
-    return manifest
+    return PublishedRun(shelf, request.name, manifest)
 
 
 def _judge(log: CustomerLog, shelf: Shelf, request: Request, tell: Callable[..., None]) -> None:

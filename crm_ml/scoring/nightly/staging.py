@@ -57,6 +57,11 @@ class Staging:
 
     folder: Path
 
+    @staticmethod
+    def left(work: Path, key: str) -> bool:
+        """Whether the job has unfinished work."""
+        return (work / key[:16]).exists()
+
     @classmethod
     def of(cls, work: Path, key: str) -> Staging:
         """Return the job's folder, all leavings of other jobs and of killed processes removed."""
