@@ -5,7 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["ConvergenceError", "CrmError", "ModelError", "NotFittedError", "SampleRatioError", "SchemaError"]
+__all__ = [
+    "ConvergenceError",
+    "CrmError",
+    "ModelError",
+    "NotFittedError",
+    "SampleRatioError",
+    "SchemaError",
+    "TooEarlyError",
+]
 
 
 class CrmError(ValueError):
@@ -30,6 +38,10 @@ class SampleRatioError(CrmError):
 
 class ModelError(CrmError):
     """A stored model is missing, damaged or of another kind than asked for."""
+
+
+class TooEarlyError(CrmError):
+    """A decision was asked for before there is anything to base it on."""
 
 
 def rows_break_rule(rule: str, *, broken: int, total: int, rows: Sequence[int], what: str, remedy: str) -> str:

@@ -1,5 +1,6 @@
 """The `crm-ml` command."""
 
+from crm_ml.cli import models
 from crm_ml.cli.app import main
 
-__all__ = ["main"]
+__all__ = ["main", "models"]

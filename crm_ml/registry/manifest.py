@@ -25,6 +25,7 @@ __all__ = [
     "parse_manifest",
     "plain",
     "render_manifest",
+    "seal",
 ]
 
 MANIFEST: Final = "manifest.json"
@@ -55,7 +56,7 @@ def build_manifest(kind: str, files: Mapping[str, bytes], metadata: Mapping[str,
         },
         "metadata": plain(metadata),
     }
-    return {**manifest, "sha256": _seal(manifest)}
+    return {**manifest, "sha256": seal(manifest)}
 
 
 def render_manifest(manifest: Mapping[str, object]) -> bytes:
@@ -87,7 +88,7 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
             "Read it with the crm_ml that wrote it, or upgrade crm_ml."
         )
     unsealed = {key: value for key, value in manifest.items() if key != "sha256"}
-    if set(manifest) != _FIELDS or manifest["sha256"] != _seal(unsealed):
+    if set(manifest) != _FIELDS or manifest["sha256"] != seal(unsealed):
         raise _altered(MANIFEST, "its seal does not match its content")
     if render_manifest(manifest) != content or not _is_well_formed(manifest):
         raise _altered(MANIFEST, "it is not laid out as save_bundle writes it")
@@ -164,7 +165,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _seal(unsealed: Mapping[str, object]) -> str:
+def seal(unsealed: Mapping[str, object]) -> str:
+    """Give the SHA-256 that vouches for a manifest's other fields."""
     return hashlib.sha256(render_manifest(unsealed)).hexdigest()
 
 
