@@ -22,12 +22,14 @@ from crm_ml.registry import Store
 class Door(ThreadingHTTPServer):
     """What stands before the server: from the request chosen on, none is answered.
 
-    `dies_at` is a piece of a method and path; `lost_answer` lets that request through and loses its answer only.
+    `dies_at` is a piece of a method and path; `lost_answer` lets that request through and loses its answer only;
+    `recovers` has later requests answered again.
     """
 
     daemon_threads = True
     dies_at: str | None = None
     lost_answer = False
+    recovers = False
     dead = False
 
     def __init__(self, behind: int) -> None:
@@ -35,7 +37,7 @@ class Door(ThreadingHTTPServer):
         self.behind = behind
 
     def repair(self) -> None:
-        self.dies_at, self.lost_answer, self.dead = None, False, False
+        self.dies_at, self.lost_answer, self.recovers, self.dead = None, False, False, False
 
 
 class Request(BaseHTTPRequestHandler):
@@ -54,6 +56,8 @@ class Request(BaseHTTPRequestHandler):
         content = answer.read()
         inside.close()
         if falls_now:
+            if door.recovers:
+                door.repair()
             return
         self.send_response(answer.status)
         for name, value in answer.getheaders():

@@ -89,6 +89,10 @@ def train(store: Store, directory: Path, name: str, **changes: Any) -> TrackedRu
     return track(store, ToyChurn(slope=0.1), directory=directory, **given | changes)
 
 
+def mlflow_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+
+
 def pending(directory: Path) -> list[str]:
     return sorted(found.name for found in (directory / "pending").iterdir() if found.name != ".lock")
 
@@ -153,11 +157,22 @@ def test_a_training_whose_server_dies_is_recorded_once_by_sync(
     assert_recorded_once(store, name, tmp_path / "evidence")
 
 
+@pytest.mark.parametrize("request_lost", ["runs/create", "model-versions/create"])
+def test_a_request_whose_answer_was_lost_is_not_sent_again(
+    server: tuple[Store, Door], tmp_path: Path, request_lost: str
+) -> None:
+    store, door = server
+    door.dies_at, door.lost_answer, door.recovers = f"POST /api/2.0/mlflow/{request_lost}", True, True
+    assert isinstance(train(store, tmp_path, tmp_path.name), PendingRun)
+    assert len(sync(store, directory=tmp_path).recorded) == 1
+    assert_recorded_once(store, tmp_path.name, tmp_path / "evidence")
+
+
 def test_a_dead_address_costs_no_minutes_and_shows_no_password(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    database: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
-    before = dict(os.environ)
+    before = mlflow_variables()
     dead = "http://ann:hunter2@127.0.0.1:9"
     begun = time.monotonic()
     kept = train(Store(dead, dead), tmp_path, "churn")
@@ -165,10 +180,10 @@ def test_a_dead_address_costs_no_minutes_and_shows_no_password(
     assert isinstance(kept, PendingRun)
     assert "http://127.0.0.1:9" in kept.reason
     assert "hunter2" not in kept.reason + caplog.text
-    assert dict(os.environ) == before
+    assert mlflow_variables() == before
 
 
-def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_is_given_up(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"http://127.0.0.1:{mute.getsockname()[1]}"
