@@ -184,9 +184,15 @@ def test_the_margin_is_met_at_equality_and_missed_above(log: crm_ml.CustomerLog,
     assert champion(store) == 2
 
 
-def test_what_may_be_chance_or_is_worse_is_kept(log: crm_ml.CustomerLog, store: Store) -> None:
-    train(store, ChurnGuess(level=0.4))
-    for level, metric in ((0.4, "brier"), (0.9, "brier"), (0.9, "log_loss"), (0.41, "auc")):
+def test_what_may_be_chance_or_is_worse_is_kept(log: crm_ml.CustomerLog, orders: pd.DataFrame, store: Store) -> None:
+    both = [outcomes(orders, at, days=30, lookback=60) for at in ("2024-06-01", "2024-07-01")]
+    base = float(np.mean([rows["left"].mean() for rows in both]))
+    train(store, ChurnGuess(level=base + 0.02))
+    train(store, ChurnGuess(level=base - 0.015))
+    chance = promote(log, as_of=AS_OF, margin=0.0, store=store)
+    assert chance.lower < 0 < chance.improvement < chance.upper
+    assert not chance.promoted
+    for level, metric in ((base + 0.02, "brier"), (0.9, "brier"), (0.9, "log_loss"), (0.41, "auc")):
         train(store, ChurnGuess(level=level))
         found = promote(log, as_of=AS_OF, metric=metric, margin=0.0, store=store)
         assert not found.promoted
