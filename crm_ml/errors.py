@@ -15,6 +15,7 @@ __all__ = [
     "OutputError",
     "SampleRatioError",
     "SchemaError",
+    "TooEarlyError",
 ]
 
 
@@ -52,6 +53,10 @@ class DriftError(CrmError):
 
 class OutputError(CrmError):
     """What a job published is missing or damaged, or its place is taken."""
+
+
+class TooEarlyError(CrmError):
+    """A decision was asked for before there is anything to base it on."""
 
 
 def rows_break_rule(rule: str, *, broken: int, total: int, rows: Sequence[int], what: str, remedy: str) -> str:

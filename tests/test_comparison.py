@@ -93,6 +93,29 @@ def test_the_interval_of_two_like_predictors_holds_nothing_about_as_often_as_it_
     assert 47 <= held <= 60  # 54 of 60 expected
 
 
+def test_errors_of_values_are_those_of_their_resamples() -> None:
+    """A plain twin: draw the same customers, copy their rows, measure."""
+    draw = np.random.default_rng(4)
+    index = pd.MultiIndex.from_product([range(80), ["a", "b"]], names=["customer_id", "cutoff"])
+    actual = draw.gamma(1, 50, len(index)) * (draw.random(len(index)) < 0.4)
+    frame = pd.DataFrame({"actual": actual, "old": draw.gamma(1, 20, len(index)), "new": actual * 0.8 + 3}, index=index)
+    found = paired_bootstrap(frame, reference="old", measures=["mae", "rmse"], n=50, level=0.8, seed=9)
+
+    def by_hand(rows: pd.DataFrame, name: str) -> list[float]:
+        errors = [part[name] - part["actual"] for _, part in rows.groupby("cutoff")]
+        mae = sum(float(error.abs().mean()) for error in errors) / 2
+        return [mae, sum(float((error**2).mean()) ** 0.5 for error in errors) / 2]
+
+    again = np.random.default_rng(9)
+    resamples = []
+    for _ in range(50):
+        rows = pd.concat([frame.loc[[customer]] for customer in again.integers(80, size=80)])
+        resamples.append(np.subtract(by_hand(rows, "new"), by_hand(rows, "old")))
+    np.testing.assert_allclose(found["difference"], np.subtract(by_hand(frame, "new"), by_hand(frame, "old")))
+    np.testing.assert_allclose(found["lower"], np.quantile(resamples, 0.1, axis=0))
+    np.testing.assert_allclose(found["upper"], np.quantile(resamples, 0.9, axis=0))
+
+
 def test_a_backtest_compares_its_own_predictions() -> None:
     done = Backtest(FRAME, pd.DataFrame())
     found = done.compare("poor", measures=["auc"], n=50)
@@ -104,11 +127,12 @@ def test_a_backtest_compares_its_own_predictions() -> None:
     [
         (FRAME, {"reference": "gud"}, "predictions need a column `gud`.*nearest: 'good'"),
         (FRAME, {"measures": ["aux"]}, "measures need a column `aux`.*nearest: 'auc'"),
+        (FRAME, {"measures": ["mae", "auc"]}, "measures need a column `auc`"),
         (FRAME, {"n": 0}, "`n` must be at least 1; got 0"),
         (FRAME, {"level": 0.0}, "`level` must lie between 0 and 1; got 0.0"),
         (FRAME, {"level": 1.0}, "`level` must lie between 0 and 1; got 1.0"),
         (FRAME[["actual", "poor"]], {}, r"needs two predictors; the predictions are of \['poor'\]"),
-        (FRAME.assign(good=np.nan), {}, "must be finite and `actual` 1 or 0; 0 outcomes"),
+        (FRAME.assign(good=np.nan), {}, r"must be finite; \d+ rows of \d+ are not"),
         (FRAME * 3, {}, r"1 or 0; \d+ outcomes of \d+ are not 1 or 0"),
         (FRAME.assign(actual=[1.0, *[0.0] * (len(FRAME) - 1)]), {}, r"must hold customers who left .* do not, as 1 of"),
     ],

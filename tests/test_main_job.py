@@ -196,11 +196,12 @@ def test_the_same_moment_twice_gives_the_same_page(job, log, tmp_path):
         assert (tmp_path / name).read_bytes() == job.report_path.read_bytes()
 
 
-def test_training_again_makes_version_2_the_champion(job, log, folder):
+def test_training_again_makes_version_2_the_challenger(job, log, folder):
     trained = scoring.train(log, job.assessment, directory=folder, **MONEY)
-    assert trained.churn_run.version == 2
-    again = crm_ml.predict_churn(log, "models:/churn@champion", as_of=AS_OF, store=default_store(folder))
-    pd.testing.assert_series_equal(again["churn_probability"], job.scores["churn_probability"])
+    assert (trained.churn_run.version, trained.churn_run.alias) == (2, "challenger")
+    for alias in ("champion", "challenger"):
+        again = crm_ml.predict_churn(log, f"models:/churn@{alias}", as_of=AS_OF, store=default_store(folder))
+        pd.testing.assert_series_equal(again["churn_probability"], job.scores["churn_probability"])
 
 
 def test_without_a_model_the_default_is_fitted_and_said_so(log, caplog):
@@ -274,6 +275,6 @@ def test_the_command_ends_bad_input_with_its_message(files, tmp_path, monkeypatc
 
 
 def test_every_command_has_help(capsys):
-    for command in ("demo", "train", "score", "report"):
+    for command in ("demo", "train", "score", "report", "promote", "rollback", "sync"):
         app([command, "--help"], standalone_mode=False)
         assert Path(__file__).name not in capsys.readouterr().out

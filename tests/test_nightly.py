@@ -356,7 +356,11 @@ def test_the_manifest_tells_of_drift(shop: Path, done: Path) -> None:
     features = crm_ml.build_features(log, as_of=jobs.AS_OF, features=model.feature_set)
     found = drift(model.profile_, model.profile_.count(features, model.predict(features)))
     (run,) = published_runs(done)
-    told = pd.DataFrame.from_dict(run.manifest["drift"], orient="index").loc[found.index, found.columns].astype(found.dtypes)
+    told = (
+        pd.DataFrame.from_dict(run.manifest["drift"], orient="index")
+        .loc[found.index, found.columns]
+        .astype(found.dtypes)
+    )
     pd.testing.assert_frame_equal(told, found, check_names=False)
 
 

@@ -27,9 +27,10 @@ from toy_model import ToyChurn, ToyCLV
 from crm_ml import __version__
 from crm_ml.errors import ModelError
 from crm_ml.registry import ResolvedModel, Store, TrackedRun, default_store, resolve, track
+from crm_ml.registry.aliases import decisions
 from crm_ml.registry.kinds import KINDS
 from crm_ml.registry.store import _publish, session
-from crm_ml.registry.tracking import _experiment_id
+from crm_ml.registry.tracking.recording import experiment_id
 
 TESTS = Path(__file__).parent
 DEFAULTS = {"horizon_days": 365.0, "annual_discount_rate": 0.1, "margin": 0.3}
@@ -116,6 +117,7 @@ def shop(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Shop:
     store = beaten
+    assert store.directory is not None
     cwd = tmp_path_factory.mktemp("cwd")
     for name in ("uv.lock", "pyproject.toml"):
         (cwd / name).write_text("secret")
@@ -128,6 +130,7 @@ def shop(
             track(
                 store,
                 ToyCLV(rate=rate),
+                directory=store.directory,
                 register_as="clv",
                 run_name=f"clv {rate}",
                 params={"purchases": "BG/NBD", "penalizer": 0.0},
@@ -143,12 +146,16 @@ def shop(
         churn = track(
             store,
             ToyChurn(slope=0.1),
+            directory=store.directory,
             register_as="churn",
             run_name="churn",
             params={"horizon_days": 30},
             metrics={"auc": 0.75},
             **shared,
         )
+    assert isinstance(first, TrackedRun)
+    assert isinstance(second, TrackedRun)
+    assert isinstance(churn, TrackedRun)
     return Shop(store, first, second, churn, printed.getvalue(), sorted(p.name for p in cwd.iterdir()))
 
 
@@ -171,7 +178,7 @@ def test_a_store_that_another_process_created_first_is_kept(beaten: Store) -> No
     assert beaten.directory is not None
     with contextlib.closing(sqlite3.connect(beaten.directory / "mlflow.db")) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (7,)
-    assert [p.name for p in beaten.directory.iterdir() if p.name != "artifacts"] == ["mlflow.db"]
+    assert [p.name for p in beaten.directory.iterdir() if p.name not in ("artifacts", "pending")] == ["mlflow.db"]
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -228,12 +235,18 @@ def test_metrics_belong_to_the_logged_model(shop: Shop) -> None:
     assert {(m.key, m.value) for m in logged.metrics} >= {("mae", 1.5)}
 
 
-def test_the_alias_points_to_the_newest_version(shop: Shop) -> None:
+def test_the_first_version_is_champion_and_a_later_one_challenger(shop: Shop) -> None:
     assert (shop.first.version, shop.second.version, shop.churn.version) == (1, 2, 1)
+    assert (shop.first.alias, shop.second.alias, shop.churn.alias) == ("champion", "challenger", "champion")
     assert shop.second.model_uri == "models:/clv/2"
     with session(shop.store) as client:
-        champion = client.get_model_version_by_alias("clv", "champion")
-    assert (int(champion.version), champion.run_id) == (2, shop.second.run_id)
+        versions = [client.get_model_version_by_alias("clv", alias) for alias in ("champion", "challenger")]
+        first = client.get_model_version("clv", "1")
+    assert [(int(found.version), found.run_id) for found in versions] == [
+        (1, shop.first.run_id),
+        (2, shop.second.run_id),
+    ]
+    assert [found["decision"] for found in decisions(first)] == ["first"]
 
 
 def test_stored_files_hold_no_pickle_and_nothing_of_the_working_directory(shop: Shop) -> None:
@@ -260,19 +273,19 @@ KINDS.update(churn=("toy_model", "ToyChurn"), clv=("toy_model", "ToyCLV"))
 import mlflow, numpy as np, pandas as pd
 churn = mlflow.pyfunc.load_model("models:/churn@champion", suppress_warnings=True)
 clv = mlflow.pyfunc.load_model("models:/clv@champion", suppress_warnings=True)
-old = mlflow.pyfunc.load_model("models:/clv/1", suppress_warnings=True)
+new = mlflow.pyfunc.load_model("models:/clv@challenger", suppress_warnings=True)
 events = pd.DataFrame({"recency_days": [1.0, 40.0, 9.0], "orders": [3.0, np.nan, 0.0]}, index=[5, 3, 4])
 rfm = pd.DataFrame(json.loads(sys.argv[1]))
 print(json.dumps({
     "churn": churn.predict(events).to_dict("split"),
     "clv": clv.predict(rfm)["clv"].tolist(),
     "clv of half the margin": clv.predict(rfm, params={"margin": 0.15})["clv"].tolist(),
-    "old clv": old.predict(rfm)["clv"].tolist(),
+    "new clv": new.predict(rfm)["clv"].tolist(),
 }))
 """
 
 
-def test_a_stranger_loads_the_champion_without_pickle(shop: Shop, tmp_path: Path) -> None:
+def test_a_stranger_loads_champion_and_challenger_without_pickle(shop: Shop, tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", STRANGER, json.dumps(FRAME.to_dict("list"))],
         env=environment(
@@ -294,9 +307,9 @@ def test_a_stranger_loads_the_champion_without_pickle(shop: Shop, tmp_path: Path
     close = {"rtol": 0.0, "atol": 1e-12}
     np.testing.assert_allclose(scores["churn"]["data"], expected.to_numpy(), **close)
     for name, rate, settings in [
-        ("clv", 0.75, DEFAULTS),
-        ("clv of half the margin", 0.75, {**DEFAULTS, "margin": 0.15}),
-        ("old clv", 0.5, DEFAULTS),
+        ("clv", 0.5, DEFAULTS),
+        ("clv of half the margin", 0.5, {**DEFAULTS, "margin": 0.15}),
+        ("new clv", 0.75, DEFAULTS),
     ]:
         direct = ToyCLV(rate=rate).predict(FRAME, **settings)["clv"]
         np.testing.assert_allclose(scores[name], direct, **close)
@@ -389,9 +402,11 @@ def test_the_host_process_is_left_as_it_was(
         monkeypatch.setattr(logging.getLogger(name), "level", logging.INFO)
     before = host_state()
     assert before["run"] == host
+    assert shop.store.directory is not None
     run = track(
         shop.store,
         ToyChurn(slope=0.2),
+        directory=shop.store.directory,
         register_as="beside a host",
         run_name="beside a host",
         params={},
@@ -402,6 +417,7 @@ def test_the_host_process_is_left_as_it_was(
     assert isinstance(resolved.model, ToyChurn)
     assert host_state() == before
     assert capfd.readouterr() == ("", "")
+    assert isinstance(run, TrackedRun)
     with session(shop.store) as client:
         assert client.get_run(run.run_id).info.status == "FINISHED"
     import mlflow
@@ -414,11 +430,12 @@ def test_the_host_process_is_left_as_it_was(
     )
 
 
-def test_a_failed_recording_is_marked_and_moves_no_alias(shop: Shop) -> None:
+def test_evidence_that_cannot_be_written_leaves_no_dossier_and_no_run(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no ink"):
         track(
             shop.store,
             ToyChurn(slope=9.0),
+            directory=tmp_path,
             register_as="churn",
             run_name="doomed",
             params={},
@@ -426,11 +443,10 @@ def test_a_failed_recording_is_marked_and_moves_no_alias(shop: Shop) -> None:
             data_fingerprint={},
             figures={"lift": BrokenFigure()},
         )
-    assert resolve("models:/churn@champion", store=shop.store).version == 1
+    assert list((tmp_path / "pending").iterdir()) == []
     with session(shop.store) as client:
         experiment = client.get_experiment_by_name("crm_ml").experiment_id
-        (doomed,) = client.search_runs([experiment], "attributes.run_name = 'doomed'")
-    assert doomed.info.status == "FAILED"
+        assert client.search_runs([experiment], "attributes.run_name = 'doomed'") == []
 
 
 class StubClient:
@@ -451,12 +467,12 @@ class StubClient:
 def test_a_deleted_experiment_is_not_written_to(shop: Shop) -> None:
     deleted = SimpleNamespace(lifecycle_stage="deleted", experiment_id="4")
     with pytest.raises(ModelError, match=r"experiment `crm_ml` must be active.*\n.*--experiment-id 4"):
-        _experiment_id(cast("Any", StubClient(deleted)), shop.store)
+        experiment_id(cast("Any", StubClient(deleted)), shop.store)
 
 
 def test_an_experiment_that_another_process_created_meanwhile_is_used(shop: Shop) -> None:
     theirs = SimpleNamespace(lifecycle_stage="active", experiment_id="5")
-    assert _experiment_id(cast("Any", StubClient(None, theirs)), shop.store) == "5"
+    assert experiment_id(cast("Any", StubClient(None, theirs)), shop.store) == "5"
 
 
 def test_defaults_of_all_settings_must_be_stated_before_anything_is_recorded(tmp_path: Path) -> None:
@@ -464,6 +480,7 @@ def test_defaults_of_all_settings_must_be_stated_before_anything_is_recorded(tmp
         track(
             default_store(tmp_path),
             ToyCLV(rate=0.5),
+            directory=tmp_path,
             register_as="clv",
             run_name="clv",
             params={},
@@ -481,7 +498,7 @@ def slope_or_rate(resolved: ResolvedModel) -> float:
 
 def test_addresses_resolve_to_the_model_and_its_version(shop: Shop) -> None:
     for address, source, version, rate in [
-        ("models:/clv@champion", "models:/clv/2", 2, 0.75),
+        ("models:/clv@challenger", "models:/clv/2", 2, 0.75),
         ("models:/clv/1", "models:/clv/1", 1, 0.5),
         (f"runs:/{shop.first.run_id}/clv", f"runs:/{shop.first.run_id}/clv", None, 0.5),
     ]:
@@ -493,7 +510,7 @@ def test_addresses_resolve_to_the_model_and_its_version(shop: Shop) -> None:
 
 def test_the_default_store_is_the_one_the_environment_names(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", shop.store.tracking_uri)
-    assert resolve("models:/clv@champion").version == 2
+    assert resolve("models:/clv@champion").version == 1
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://registry.example")
     assert default_store() == Store(shop.store.tracking_uri, "http://registry.example")
 
@@ -509,9 +526,14 @@ def test_the_embedded_store_lies_in_its_directory(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_password_in_an_address_is_not_printed() -> None:
+def test_a_password_in_an_address_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     uri = "https://ann:hunter2@tracking.example:5000/mlflow"
     assert str(Store(uri, uri)) == "https://tracking.example:5000/mlflow"
+    monkeypatch.setattr("crm_ml.registry.store._REPEATS", 0)
+    dead = "http://ann:hunter2@127.0.0.1:9"
+    with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/api") as told:
+        resolve("models:/clv@champion", store=Store(dead, dead))
+    assert "hunter2" not in str(told.value)
     assert str(Store("sqlite:////shop/mlflow.db", "")) == "sqlite:////shop/mlflow.db"
 
 
@@ -520,7 +542,7 @@ def test_a_password_in_an_address_is_not_printed() -> None:
     [
         (
             "models:/clv@champoin",
-            r"alias 'champoin' of .* 'clv'\. It does not; there are: \['champion'\]; nearest: 'champion'",
+            r"alias 'champoin' of .* 'clv'\. It does not; there are: \['challenger', 'champion'\]; nearest: 'champion'",
         ),
         ("models:/clv/7", r"version 7 of .* 'clv'\. It does not; there are: \['1', '2'\]"),
         ("models:/chrun@champion", r"registered model 'chrun'\. .*'churn', 'clv'.*; nearest: 'churn'"),
@@ -542,7 +564,7 @@ def test_a_run_without_the_model_says_which_it_holds(shop: Shop) -> None:
 
 
 def test_a_registered_model_of_another_kind_is_refused(shop: Shop) -> None:
-    with pytest.raises(ModelError, match=r"must be of kind 'churn'\. 'models:/clv/2' is of kind 'clv'"):
+    with pytest.raises(ModelError, match=r"must be of kind 'churn'\. 'models:/clv/1' is of kind 'clv'"):
         resolve("models:/clv@champion", store=shop.store, kind="churn")
 
 

@@ -94,7 +94,7 @@ def train(
     timezone: Timezone = "UTC",
     on_invalid: OnInvalid = "raise",
 ) -> None:
-    """Backtest and fit both models, track them in MLflow and make them the champions."""
+    """Backtest and fit both models and track them in MLflow: the first as champions, later ones as challengers."""
     from crm_ml.cli.tables import print_assessment, print_trained
     from crm_ml.scoring import assess
     from crm_ml.scoring import train as train_models

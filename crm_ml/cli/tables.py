@@ -6,9 +6,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from crm_ml.registry import PendingRun, Synced, TrackedRun
 from crm_ml.scoring import Assessment, MainJob, Trained
 
-__all__ = ["print_assessment", "print_job", "print_trained"]
+__all__ = ["print_assessment", "print_job", "print_synced", "print_trained"]
 
 CHURN_MEASURES = ["auc", "brier", "calibration_error", "lift_10"]
 VALUE_MEASURES = ["mae", "bias", "top_decile_capture"]
@@ -52,13 +53,34 @@ def print_assessment(console: Console, assessment: Assessment) -> None:
 
 def print_trained(console: Console, trained: Trained) -> None:
     """Print where the models are kept."""
+    stores = []
     for run, bundle in ((trained.churn_run, trained.churn_bundle), (trained.clv_run, trained.clv_bundle)):
-        console.print(
-            f"{run.model_name:<8}models:/{run.model_name}@champion is version {run.version}; bundle {bundle}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    console.print(f"{'MLflow':<8}{trained.churn_run.tracking_uri}", highlight=False, soft_wrap=True)
+        if isinstance(run, PendingRun):
+            told = f"not in MLflow yet, kept in {run.dossier}: crm-ml sync records it"
+        else:
+            told = _version_told(run)
+            stores.append(run.tracking_uri)
+        console.print(f"{bundle.name:<8}{told}; bundle {bundle}", highlight=False, soft_wrap=True)
+    for store in dict.fromkeys(stores):
+        console.print(f"{'MLflow':<8}{store}", highlight=False, soft_wrap=True)
+
+
+def print_synced(console: Console, found: Synced) -> None:
+    """Print what was recorded and what is still pending."""
+    for run in found.recorded:
+        told = f": {_version_told(run)}" if isinstance(run, TrackedRun) else ""
+        console.print(f"recorded {run.run_name}{told}", highlight=False, soft_wrap=True)
+    for kept in found.pending:
+        console.print(f"pending  {kept.dossier}: {kept.reason}", highlight=False, soft_wrap=True, markup=False)
+    if not found.recorded and not found.pending:
+        console.print("nothing to record")
+
+
+def _version_told(run: TrackedRun) -> str:
+    """Say which version a training made, and what became of it."""
+    if run.alias is None:
+        return f"models:/{run.model_name}/{run.version}, older than champion or challenger"
+    return f"models:/{run.model_name}@{run.alias} is version {run.version}"
 
 
 def _print(console: Console, frame: pd.DataFrame, *, title: str, section: list[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,10 +15,16 @@ from crm_ml.evaluation.measures.metrics import CHURN_MEASURES
 from crm_ml.evaluation.measures.tally import Tally
 from crm_ml.features.ragged import Float, Int
 
-__all__ = ["paired_bootstrap"]
+__all__ = ["VALUE_MEASURES", "paired_bootstrap"]
 
 CELLS_AT_A_TIME = 4_000_000
 """Rows times resamples that are worked on at a time."""
+
+VALUE_MEASURES: Mapping[str, tuple[Callable[[Float], Float], Callable[[Float], Float]]] = {
+    "mae": (np.abs, np.positive),
+    "rmse": (np.square, np.sqrt),
+}
+"""What is averaged of the errors of a value, and what of the average is the measure."""
 
 
 def paired_bootstrap(
@@ -39,9 +45,9 @@ def paired_bootstrap(
     Parameters
     ----------
     predictions : frame of `Backtest.predictions`: indexed by (customer_id, cutoff), column ``actual``, 1 or 0, and
-        a probability of churn per predictor.
+        a probability of churn per predictor; or both a spend or number of purchases.
     reference : the predictor that the others are compared with.
-    measures : of `crm_ml.evaluation.measures.metrics.CHURN_MEASURES`.
+    measures : of `crm_ml.evaluation.measures.metrics.CHURN_MEASURES`; of values ``mae`` and ``rmse``.
     n : resamples.
     level : of the percentile interval.
     seed : of the draws.
@@ -75,13 +81,17 @@ def paired_bootstrap(
     cutoff = predictions.index.get_level_values("cutoff")
     actual = predictions["actual"].to_numpy(dtype=np.float64)
     rows = [np.flatnonzero(cutoff == at) for at in cutoff.unique()]
-    sortings = {
-        name: [Sorting.of(predictions[name].to_numpy(dtype=np.float64)[at], actual[at], who[at]) for at in rows]
+    rows_of: type[Sorting] | type[Errors] = Errors if _of_values(measures) else Sorting
+    judged_rows: dict[str, list[Sorting | Errors]] = {
+        name: [rows_of.of(predictions[name].to_numpy(dtype=np.float64)[at], actual[at], who[at]) for at in rows]
         for name in (reference, *others)
     }
 
     def differences(weights: Float) -> Float:
-        judged = {name: _judged(sorted_rows, weights, measures) for name, sorted_rows in sortings.items()}
+        judged = {
+            name: sum(part.judge(weights, measures) for part in parts) / len(parts)
+            for name, parts in judged_rows.items()
+        }
         return np.array([judged[name] - judged[reference] for name in others])
 
     drawn = np.concatenate([differences(w) for w in _resamples(len(customers), len(who), n=n, seed=seed)], axis=-1)
@@ -131,21 +141,46 @@ class Sorting:
             np.add.reduceat(counted - left, self.begins, axis=-1),
         )
 
-
-def _judged(sortings: Sequence[Sorting], weights: Float, measures: Sequence[str]) -> Float:
-    """Return the mean over cutoffs of each measure on each resample: (measures, b)."""
-    total = np.zeros((len(measures), len(weights)))
-    for rows in sortings:
-        tally = rows.tally(weights)
+    def judge(self, weights: Float, measures: Sequence[str]) -> Float:
+        """Return each measure on each resample, (measures, b), by (b, customers) weights."""
+        tally = self.tally(weights)
         lacking = int(((tally.churned.sum(axis=-1) == 0) | (tally.stayed.sum(axis=-1) == 0)).sum())
         if lacking:
             raise SchemaError(
                 f"Every resample must hold customers who left and customers who stayed at each cutoff; {lacking:,} of "
-                f"{len(weights):,} do not, as {int(rows.churned.sum()):,} of {len(rows.churned):,} left.\n"
+                f"{len(weights):,} do not, as {int(self.churned.sum()):,} of {len(self.churned):,} left.\n"
                 "Choose windows in which more of both occur."
             )
-        total += np.array([CHURN_MEASURES[measure](tally) for measure in measures])
-    return total / len(sortings)
+        return np.array([CHURN_MEASURES[measure](tally) for measure in measures])
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The errors of values at a cutoff.
+
+    Attributes
+    ----------
+    error : (n,) prediction − actual.
+    customer : (n,) position of each row's customer.
+    """
+
+    error: Float
+    customer: Int
+
+    @classmethod
+    def of(cls, prediction: Float, actual: Float, customer: Int) -> Self:
+        """Take n rows."""
+        return cls(prediction - actual, customer)
+
+    def judge(self, weights: Float, measures: Sequence[str]) -> Float:
+        """Return each measure on each resample, (measures, b), by (b, customers) weights."""
+        counted = weights[:, self.customer]
+        return np.array(
+            [
+                whole(counted @ each(self.error) / counted.sum(axis=-1))
+                for each, whole in (VALUE_MEASURES[measure] for measure in measures)
+            ]
+        )
 
 
 def _resamples(customers: int, rows: int, *, n: int, seed: int) -> Iterator[Float]:
@@ -160,6 +195,10 @@ def _counts(draw: np.random.Generator, customers: int) -> npt.NDArray[np.int64]:
     return np.bincount(draw.integers(customers, size=customers), minlength=customers)
 
 
+def _of_values(measures: Sequence[str]) -> bool:
+    return any(measure in VALUE_MEASURES for measure in measures)
+
+
 def _check(predictions: pd.DataFrame, *, reference: str, measures: Sequence[str], n: int, level: float) -> None:
     for column in ("actual", reference):
         if column not in predictions:
@@ -170,16 +209,23 @@ def _check(predictions: pd.DataFrame, *, reference: str, measures: Sequence[str]
             f"A comparison needs two predictors; the predictions are of {list(predictions.columns.drop('actual'))}.\n"
             "Backtest another one beside it."
         )
+    known: Mapping[str, object] = VALUE_MEASURES if _of_values(measures) else CHURN_MEASURES
     for measure in measures:
-        if measure not in CHURN_MEASURES:
-            raise SchemaError(missing_column(measure, CHURN_MEASURES, what="measures", remedy="Name one of these."))
+        if measure not in known:
+            raise SchemaError(missing_column(measure, known, what="measures", remedy="Name one of these."))
     if n < 1:
         raise SchemaError(out_of_range("n", n, "be at least 1"))
     if not 0 < level < 1:
         raise SchemaError(out_of_range("level", level, "lie between 0 and 1"))
-    if not np.isfinite(predictions.to_numpy(dtype=np.float64)).all() or not predictions["actual"].isin([0, 1]).all():
+    broken = int((~np.isfinite(predictions.to_numpy(dtype=np.float64))).any(axis=1).sum())
+    if broken:
         raise SchemaError(
-            "Predictions must be finite and `actual` 1 or 0; "
-            f"{int((~predictions['actual'].isin([0, 1])).sum()):,} outcomes of {len(predictions):,} are not 1 or 0.\n"
-            'Compare backtests of the target "churned".'
+            f"Predictions must be finite; {broken:,} rows of {len(predictions):,} are not.\nLeave those customers out."
+        )
+    other = int((~predictions["actual"].isin([0, 1])).sum())
+    if known is CHURN_MEASURES and other:
+        raise SchemaError(
+            f"For measures of churn `actual` must be 1 or 0; {other:,} outcomes of "
+            f"{len(predictions):,} are not 1 or 0.\n"
+            'Compare backtests of the target "churned", or values by "mae" or "rmse".'
         )

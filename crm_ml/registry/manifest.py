@@ -25,7 +25,7 @@ __all__ = [
     "parse_manifest",
     "plain",
     "render_manifest",
-    "seal_of",
+    "seal",
 ]
 
 MANIFEST: Final = "manifest.json"
@@ -56,7 +56,7 @@ def build_manifest(kind: str, files: Mapping[str, bytes], metadata: Mapping[str,
         },
         "metadata": plain(metadata),
     }
-    return {**manifest, "sha256": seal_of(manifest)}
+    return {**manifest, "sha256": seal(manifest)}
 
 
 def render_manifest(manifest: Mapping[str, object]) -> bytes:
@@ -88,7 +88,7 @@ def parse_manifest(content: bytes) -> dict[str, Any]:
             "Read it with the crm_ml that wrote it, or upgrade crm_ml."
         )
     unsealed = {key: value for key, value in manifest.items() if key != "sha256"}
-    if set(manifest) != _FIELDS or manifest["sha256"] != seal_of(unsealed):
+    if set(manifest) != _FIELDS or manifest["sha256"] != seal(unsealed):
         raise _altered(MANIFEST, "its seal does not match its content")
     if render_manifest(manifest) != content or not _is_well_formed(manifest):
         raise _altered(MANIFEST, "it is not laid out as save_bundle writes it")
@@ -165,8 +165,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def seal_of(unsealed: Mapping[str, object]) -> str:
-    """Return the SHA-256 of a manifest that does not hold it yet."""
+def seal(unsealed: Mapping[str, object]) -> str:
+    """Give the SHA-256 that vouches for a manifest's other fields."""
     return hashlib.sha256(render_manifest(unsealed)).hexdigest()
 
 

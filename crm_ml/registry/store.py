@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ __all__ = ["EXPERIMENT", "Store", "default_store", "session"]
 
 EXPERIMENT: Final = "crm_ml"
 _DATABASE: Final = "mlflow.db"
+
+SECONDS: Final = 20
+"""How long a server may take to answer a request, unless MLFLOW_HTTP_REQUEST_TIMEOUT says otherwise."""
+
+_REPEATS: Final = 3
+_bounding = threading.Lock()
+_bounded: list[dict[str, str | None]] = []
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Store:
 
     def __str__(self) -> str:
         """Give the tracking address without user name and password."""
-        return re.sub(r"(?<=://)[^/]*@", "", self.tracking_uri)
+        return _without_password(self.tracking_uri)
 
 
 def default_store(directory: str | Path = Path("models")) -> Store:
@@ -75,13 +83,14 @@ def default_store(directory: str | Path = Path("models")) -> Store:
 
 
 @contextmanager
-def session(store: Store, *, create: bool = False) -> Iterator[MlflowClient]:
+def session(store: Store, *, create: bool = False, repeat: bool = True) -> Iterator[MlflowClient]:
     """Open a client on the store, with MLflow's chatter held back and its errors worded as ModelError.
 
     All work goes through the client: `mlflow.set_tracking_uri`, `set_experiment`, `start_run` and the
     like change the host process and are never called. The levels of the loggers `mlflow` and `alembic`
-    are raised to WARNING inside the block and restored after it; Python's warnings about MLflow's own code are
-    not passed on.
+    are raised to WARNING inside the block, and MLflow's patience with a server, minutes for one that is
+    gone, is cut by environment variables; both are restored after it. Python's warnings about MLflow's own code
+    are not passed on.
 
     Parameters
     ----------
@@ -89,20 +98,56 @@ def session(store: Store, *, create: bool = False) -> Iterator[MlflowClient]:
         Store to open.
     create
         Whether an embedded store may be created where there is none.
+    repeat
+        Whether a request without an answer is sent again. Not where the lost one may have made a run or a
+        version: the second would make another.
     """
-    with _quiet():
+    with _quiet(), _patience(_REPEATS if repeat else 0):
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from requests import RequestException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             if store.directory is not None:
                 _require_database(store.directory / _DATABASE, create=create)
             yield MlflowClient(tracking_uri=store.tracking_uri, registry_uri=store.registry_uri)
-        except MlflowException as error:
+        except (MlflowException, RequestException, SQLAlchemyError) as error:
             raise ModelError(
-                f"The MLflow store must serve the request. {store} answered: {error.message}\n"
+                f"The MLflow store must serve the request. {store} answered: {_without_password(str(error))}\n"
                 "Check MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI, and that the store is reachable."
             ) from error
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
+@contextmanager
+def _patience(repeats: int) -> Iterator[None]:
+    """Bound MLflow's requests by its variables; of threads that overlap, the first sets them, the last restores."""
+    with _bounding:
+        if _bounded:
+            repeats = min(repeats, int(os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]))
+        wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(repeats), "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
+        if "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ:
+            wanted["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(SECONDS)
+        _bounded.append({name: os.environ.get(name) for name in wanted})
+        os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        with _bounding:
+            _restore(_bounded[0] if len(_bounded) == 1 else {})
+            _bounded.pop()
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _require_database(database: Path, *, create: bool) -> None:

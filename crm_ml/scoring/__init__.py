@@ -14,6 +14,7 @@ from crm_ml.scoring.nightly import (
     run_scoring_job,
 )
 from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers
+from crm_ml.scoring.promotion import Promotion, promote
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 
@@ -21,6 +22,7 @@ __all__ = [
     "Assessment",
     "CustomerBase",
     "MainJob",
+    "Promotion",
     "PublishedRun",
     "ScoringJob",
     "Trained",
@@ -29,6 +31,7 @@ __all__ = [
     "judge_runs",
     "predict_churn",
     "predict_clv",
+    "promote",
     "published_runs",
     "read_ledger",
     "read_scores",

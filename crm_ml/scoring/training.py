@@ -15,7 +15,7 @@ from crm_ml.clv import CLVModel
 from crm_ml.evaluation import Backtest
 from crm_ml.events.log import CustomerLog
 from crm_ml.plots import CalibrationDisplay, GainsDisplay, TrackingDisplay
-from crm_ml.registry import Figure, Store, TrackedRun, default_store, save_bundle, track
+from crm_ml.registry import Figure, PendingRun, Store, TrackedRun, default_store, save_bundle, track
 from crm_ml.scoring.assessment import Assessment
 
 __all__ = ["Trained", "train"]
@@ -28,14 +28,15 @@ class Trained:
     Attributes
     ----------
     churn, clv : the fitted models.
-    churn_run, clv_run : their MLflow runs and registered versions.
+    churn_run, clv_run : their MLflow runs and registered versions; where the store did not take one, what is kept
+        for `crm_ml.registry.sync`.
     churn_bundle, clv_bundle : their bundles on disk.
     """
 
     churn: ChurnModel
     clv: CLVModel
-    churn_run: TrackedRun
-    clv_run: TrackedRun
+    churn_run: TrackedRun | PendingRun
+    clv_run: TrackedRun | PendingRun
     churn_bundle: Path
     clv_bundle: Path
 
@@ -52,7 +53,10 @@ def train(
     store: Store | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Trained:
-    """Fit both models on everything before the assessment's `as_of`, and make them the champions.
+    """Fit both models on everything before the assessment's `as_of`; the first are champions, later ones challengers.
+
+    A challenger becomes champion by `crm_ml.scoring.promote` alone. An MLflow store that does not answer delays a
+    training by a minute or two and fails nothing: what it did not take is kept in ``<directory>/pending/``.
 
     Parameters
     ----------
@@ -61,14 +65,14 @@ def train(
     annual_discount_rate, margin, value_horizon_days : what whoever loads the value model through MLflow
         gets unless told otherwise.
     horizon_days : of churn.
-    directory : where the bundles ``churn`` and ``clv`` are kept.
+    directory : where the bundles ``churn`` and ``clv`` of this training are kept.
     store : the MLflow store, by default `crm_ml.registry.default_store(directory)`.
     on_step : called with a short text before each step.
 
     Raises
     ------
-    SchemaError, ConvergenceError, ModelError
-        The log is too short, a likelihood has no maximum worth trusting, or the store refuses.
+    SchemaError, ConvergenceError
+        The log is too short, or a likelihood has no maximum worth trusting.
     """
     as_of = assessment.as_of
     on_step("fit the churn model")
@@ -128,14 +132,16 @@ def _keep(
     first: pd.Timestamp,
     directory: Path,
     store: Store,
-) -> tuple[TrackedRun, Path]:
-    """Track and register a model, then keep it as a bundle under its kind's name."""
+) -> tuple[TrackedRun | PendingRun, Path]:
+    """Keep a model as a bundle under its kind's name, then track and register it."""
     measures = _measures(judged)
     window = {"first": first.isoformat(), "before": as_of.isoformat()}
     metadata = {"as_of": as_of.isoformat(), "training_window": window, "backtest": measures}
+    bundle = save_bundle(model, directory / model.kind, metadata={**metadata, "data_fingerprint": fingerprint})
     run = track(
         store,
         model,
+        directory=directory,
         register_as=model.kind,
         run_name=f"{model.kind} as of {as_of:%Y-%m-%d}",
         params={"as_of": as_of.isoformat(), **params},
@@ -146,8 +152,7 @@ def _keep(
         bundle_metadata=metadata,
         setting_defaults=setting_defaults,
     )
-    stated = {**metadata, "data_fingerprint": fingerprint}
-    return run, save_bundle(model, directory / model.kind, metadata=stated)
+    return run, bundle
 
 
 def _measures(found: Backtest) -> dict[str, list[float]]:

@@ -19,7 +19,7 @@ from crm_ml.events.log import CustomerLog
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.panels.panel import nobody_bought
 from crm_ml.registry import StorableModel, Store
-from crm_ml.registry.manifest import plain, render_manifest, seal_of
+from crm_ml.registry.manifest import plain, render_manifest, seal
 from crm_ml.scoring.nightly.gate import close_gate, counted, shifts_since_training
 from crm_ml.scoring.nightly.ledger import judge_runs
 from crm_ml.scoring.nightly.request import Paths, Request
@@ -220,7 +220,7 @@ def _publish(
             note["file"]: {name: note[name] for name in ("bucket", "rows", "bytes", "sha256")} for note in filled
         },
     }
-    write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal_of(manifest)}))
+    write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal(manifest)}))
     shelf.publish(staging.run, request.name)
     return PublishedRun(shelf, request.name, manifest)
 

@@ -21,7 +21,7 @@ from crm_ml.events.keyed import keyed_ids
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.events.reading.files import input_files, shown
 from crm_ml.registry import ResolvedModel, StorableModel, Store, resolve
-from crm_ml.registry.manifest import plain, seal_of
+from crm_ml.registry.manifest import plain, seal
 
 __all__ = ["Paths", "Request"]
 
@@ -137,7 +137,7 @@ class Request:
     def key(self) -> str:
         """What tells this job from every other."""
         pseudonym = [] if self.id_key is None else keyed_ids(["job"], self.id_key).to_pylist()
-        return seal_of({**self.stated, "pseudonym": pseudonym})
+        return seal({**self.stated, "pseudonym": pseudonym})
 
     @property
     def name(self) -> str:

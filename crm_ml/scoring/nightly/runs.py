@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from crm_ml.errors import OutputError
 from crm_ml.events.clock import Moment, moment, stamp
-from crm_ml.registry.manifest import seal_of
+from crm_ml.registry.manifest import seal
 from crm_ml.scoring.nightly.shelf import MANIFEST, Shelf
 
 __all__ = ["FORMAT", "PublishedRun", "published_runs", "read_scores"]
@@ -128,7 +128,7 @@ def _manifest(content: bytes, name: str) -> Mapping[str, Any]:
         stated = manifest.pop("sha256")
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise _altered(name, MANIFEST, "it is not a sealed manifest") from error
-    if stated != seal_of(manifest):
+    if stated != seal(manifest):
         raise _altered(name, MANIFEST, "its seal does not match its content")
     if manifest["format"] != FORMAT:
         raise OutputError(
