@@ -17,8 +17,8 @@ from crm_ml.errors import SchemaError
 from crm_ml.evaluation import calibration_bins, churn_metrics, value_metrics
 from crm_ml.features import PersonalHorizon
 from crm_ml.features.feature import to_spec
-from crm_ml.scoring.nightly.ledger import judge_runs, read_ledger
-from crm_ml.scoring.nightly.outcome import hash_edges
+from crm_ml.scoring.published.ledger import judge_runs, read_ledger
+from crm_ml.scoring.published.outcome import hash_edges
 
 AS_OF = pd.Timestamp("2025-06-01", tz="UTC")
 DAY = pd.Timedelta(days=1)

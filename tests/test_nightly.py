@@ -25,7 +25,7 @@ from crm_ml.events.keyed import keyed_ids
 from crm_ml.registry import load_bundle, save_bundle
 from crm_ml.scoring import published_runs, read_ledger, read_scores
 from crm_ml.scoring.nightly import job, staging
-from crm_ml.scoring.nightly.shelf import MANIFEST, Shelf
+from crm_ml.scoring.published.shelf import MANIFEST, Shelf
 
 KEY = b"sixteen bytes or more"
 STALE = "2025-09-01"

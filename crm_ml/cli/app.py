@@ -133,6 +133,7 @@ def report(
     title: Annotated[str, typer.Option(help="Name of the shop.")] = "Customer review",
     currency: Annotated[str, typer.Option(help="Sign or code before amounts.")] = "",
     segments: Annotated[Path | None, typer.Option(help="TOML file of the segment policy.")] = None,
+    runs: Annotated[str | None, typer.Option(help="Folder of crm-ml score, to show how right past runs were.")] = None,
     horizon_days: Horizon = 30,
     value_horizon_days: ValueHorizon = 365,
     directory: Directory = Path("models"),
@@ -143,7 +144,14 @@ def report(
     """Backtest the log, score it with the given models, plan the budget and write the HTML report."""
     from crm_ml.decisions import SegmentPolicy
     from crm_ml.registry import default_store, resolve
-    from crm_ml.scoring import assess, customer_base, score_customers, write_review
+    from crm_ml.scoring import (
+        assess,
+        customer_base,
+        published_runs,
+        read_ledger,
+        score_customers,
+        write_review,
+    )
 
     policy = None if segments is None else SegmentPolicy.from_toml(segments.read_text(encoding="utf-8"))
     store = default_store(directory)
@@ -176,6 +184,8 @@ def report(
             title=title,
             currency=currency,
             value_horizon_days=value_horizon_days,
+            ledger=None if runs is None else read_ledger(runs),
+            drift=None if runs is None else published_runs(runs)[-1].drift,
         )
     console.print(f"report  {path}")
 

@@ -4,17 +4,10 @@ from crm_ml.features.panels.csv_file import write_csv
 from crm_ml.scoring.assessment import Assessment, assess
 from crm_ml.scoring.base import CustomerBase, customer_base
 from crm_ml.scoring.main_job import MainJob, run_main_job
-from crm_ml.scoring.nightly import (
-    PublishedRun,
-    ScoringJob,
-    judge_runs,
-    published_runs,
-    read_ledger,
-    read_scores,
-    run_scoring_job,
-)
+from crm_ml.scoring.nightly import ScoringJob, run_scoring_job
 from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers
 from crm_ml.scoring.promotion import Promotion, promote
+from crm_ml.scoring.published import PublishedRun, judge_runs, published_runs, read_ledger, read_scores
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 

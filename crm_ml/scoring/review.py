@@ -59,7 +59,7 @@ def write_review(
     title : name of the shop or report.
     currency : sign or code written before amounts.
     value_horizon_days : the horizon of ``clv`` in `scores`.
-    ledger : of past runs, see `crm_ml.scoring.nightly.ledger.read_ledger`.
+    ledger : of past runs, see `crm_ml.scoring.published.ledger.read_ledger`.
     drift : of the customers scored, see `crm_ml.evaluation.drift`.
     """
     as_of = assessment.as_of

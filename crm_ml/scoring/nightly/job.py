@@ -18,14 +18,15 @@ from crm_ml.events.keyed import keyed_ids
 from crm_ml.events.log import CustomerLog
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.panels.panel import nobody_bought
-from crm_ml.registry import StorableModel, Store
+from crm_ml.registry import StorableModel, Store, default_store
 from crm_ml.registry.manifest import plain, render_manifest, seal
 from crm_ml.scoring.nightly.gate import close_gate, counted, shifts_since_training
-from crm_ml.scoring.nightly.ledger import judge_runs
+from crm_ml.scoring.nightly.recording import record_judgements, record_run
 from crm_ml.scoring.nightly.request import Paths, Request
-from crm_ml.scoring.nightly.runs import FORMAT, PublishedRun, published_runs
-from crm_ml.scoring.nightly.shelf import MANIFEST, Shelf, write_durably
 from crm_ml.scoring.nightly.staging import Staging, alone
+from crm_ml.scoring.published.ledger import judge_runs, read_ledger
+from crm_ml.scoring.published.runs import FORMAT, PublishedRun, published_runs
+from crm_ml.scoring.published.shelf import MANIFEST, Shelf, write_durably
 from crm_ml.scoring.scorer import CUSTOMERS_AT_A_TIME, Scorer
 
 __all__ = ["ScoringJob", "run_scoring_job"]
@@ -68,6 +69,7 @@ def run_scoring_job(
     id_key: bytes | None = None,
     accept_drift: bool = False,
     work: str | Path | None = None,
+    directory: str | Path = Path("models"),
     store: Store | None = None,
     on_event: OnEvent = lambda _: None,
 ) -> ScoringJob:
@@ -91,7 +93,9 @@ def run_scoring_job(
     accept_drift : whether to publish although customers have shifted since the churn model's training; see
         `crm_ml.evaluation.drift`. What was scored before the gate closed is not scored again.
     work : folder on this machine for unfinished work, about as large as the log; by default ``.staging`` in `out`.
-    store : where MLflow addresses are looked up, by default `crm_ml.registry.default_store()`.
+    store : where MLflow addresses are looked up, by default `crm_ml.registry.default_store(directory)`. Where a model
+        comes from there, the run is recorded there, and so is what became of earlier ones.
+    directory : what MLflow does not take is kept in its folder ``pending``; see `crm_ml.registry.sync`.
     on_event : called with what happens, as plain data without identifiers: ``event`` names it.
 
     Raises
@@ -118,6 +122,7 @@ def run_scoring_job(
     >>> crm_ml.scoring.read_scores("scores").shape  # doctest: +SKIP
     (2463, 5)
     """
+    tracking = store or default_store(directory)
     reading = {"columns": dict(columns or {}), "timezone": timezone, "returns": returns, "on_invalid": on_invalid}
     request = Request.of(
         {TRANSACTIONS.name: transactions, INTERACTIONS.name: interactions},
@@ -130,7 +135,7 @@ def run_scoring_job(
         },
         reading=reading,
         id_key=id_key,
-        store=store,
+        store=tracking,
     )
     shelf, tell = Shelf(out), _told(on_event)
     folder = _work_folder(shelf, work)
@@ -147,7 +152,10 @@ def run_scoring_job(
             shifts = _compare(request, notes, tell, accept=accept_drift)
             run = _publish(shelf, request, staging, log, notes, shifts)
             tell("published", run=run.name, customers=run.customers)
-        _judge(log, shelf, request, tell)
+        judged = _judge(log, shelf, request, tell)
+        if request.from_mlflow:
+            record_run(tracking, Path(directory), request, run)
+            record_judgements(tracking, Path(directory), judged)
         staging.discard()
     return ScoringJob(run, nothing_to_do=False)
 
@@ -225,14 +233,21 @@ def _publish(
     return PublishedRun(shelf, request.name, manifest)
 
 
-def _judge(log: CustomerLog, shelf: Shelf, request: Request, tell: Callable[..., None]) -> None:
-    """Judge the runs whose horizon has passed; that one of them cannot be judged spoils no night."""
+def _judge(log: CustomerLog, shelf: Shelf, request: Request, tell: Callable[..., None]) -> pd.DataFrame:
+    """Judge the runs whose horizon has passed and return the new records.
+
+    That a run cannot be judged spoils no night.
+    """
+    keys = ["run", "prediction", "horizon_days"]
+    known = pd.MultiIndex.from_frame(read_ledger(shelf)[keys])
     try:
-        ledger = judge_runs(log, shelf, as_of=request.as_of, id_key=request.id_key)
+        judge_runs(log, shelf, as_of=request.as_of, id_key=request.id_key)
     except (SchemaError, OutputError) as error:
         tell("not judged", why=str(error))
-    else:
-        tell("judged", records=len(ledger))
+    ledger = read_ledger(shelf)
+    judged = ledger[~pd.MultiIndex.from_frame(ledger[keys]).isin(known)]
+    tell("judged", records=len(judged))
+    return judged
 
 
 def _published(shelf: Shelf, request: Request) -> PublishedRun | None:

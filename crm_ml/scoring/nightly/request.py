@@ -120,6 +120,12 @@ class Request:
         )
         return stated
 
+    @property
+    def from_mlflow(self) -> bool:
+        """Whether a model comes from an MLflow store."""
+        sources = [resolved.source or "" for resolved in self.models.values()]
+        return any(source.startswith(("models:/", "runs:/")) for source in sources)
+
     def _identity(self, kind: str) -> dict[str, Any]:
         """State which model it is, to the byte, and what its scores are of."""
         resolved, content = self.models[kind], hashlib.sha256()

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from crm_ml.errors import BusyError
 from crm_ml.events.log import CustomerLog
 from crm_ml.scoring.nightly.request import Request
-from crm_ml.scoring.nightly.shelf import write_durably
+from crm_ml.scoring.published.shelf import write_durably
 
 __all__ = ["Staging", "alone"]
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from crm_ml.errors import OutputError
 from crm_ml.events.clock import Moment, moment, stamp
 from crm_ml.registry.manifest import seal
-from crm_ml.scoring.nightly.shelf import MANIFEST, Shelf
+from crm_ml.scoring.published.shelf import MANIFEST, Shelf
 
 __all__ = ["FORMAT", "PublishedRun", "published_runs", "read_scores"]
 
@@ -47,6 +47,15 @@ class PublishedRun:
     def customers(self) -> int:
         """How many were scored."""
         return int(self.manifest["customers"])
+
+    @property
+    def drift(self) -> pd.DataFrame | None:
+        """What `crm_ml.evaluation.drift` found; None where nothing was known of training."""
+        stated = self.manifest["drift"]
+        if stated is None:
+            return None
+        found = pd.DataFrame.from_dict(stated, orient="index").rename_axis("column")
+        return found.astype({name: float for name in found.columns if name not in ("shifted", "why")})
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the scores of each bucket of customers in order, empty where nobody of it was scored.

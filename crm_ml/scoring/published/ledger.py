@@ -14,10 +14,10 @@ from crm_ml.churn.horizons import Horizons
 from crm_ml.errors import SchemaError
 from crm_ml.events.clock import DAY, Moment, moment, stamp
 from crm_ml.events.log import CustomerLog
-from crm_ml.scoring.nightly.outcome import Prediction, outcomes
-from crm_ml.scoring.nightly.runs import PublishedRun, published_runs
-from crm_ml.scoring.nightly.shelf import Shelf
-from crm_ml.scoring.nightly.tallies import ChurnTally, ValueTally
+from crm_ml.scoring.published.outcome import Prediction, outcomes
+from crm_ml.scoring.published.runs import PublishedRun, published_runs
+from crm_ml.scoring.published.shelf import Shelf
+from crm_ml.scoring.published.tallies import ChurnTally, ValueTally
 
 __all__ = ["judge_runs", "read_ledger"]
 
