@@ -404,8 +404,10 @@ def test_a_run_that_cannot_be_judged_spoils_no_night(shop: Path, tmp_path: Path)
     (damaged,) = out.glob("*/part-00000.parquet")
     damaged.write_bytes(b"")
     jobs.run(shop, out)
-    assert jobs.last_event(out) == "not judged"
+    events = [json.loads(line)["event"] for line in Path(f"{out}.events").read_text().splitlines()]
+    assert events[-2:] == ["not judged", "judged"]
     assert len(published_runs(out)) == 2
+    assert read_ledger(out).empty
 
 
 # Other file systems.
@@ -500,18 +502,35 @@ def test_exit_codes_tell_a_scheduler_what_to_do(
     assert not {str(value) for line in lines for value in line.values()} & customers
 
 
-def test_the_registered_version_is_settled_once_and_recorded(shop: Path, tmp_path: Path) -> None:
+def test_a_registered_model_is_settled_once_and_the_night_is_recorded(shop: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
     from crm_ml.registry import default_store, track
 
-    store, model = default_store(tmp_path / "models"), load_bundle(shop / "churn").model
+    directory, out, model = tmp_path / "models", tmp_path / "out", load_bundle(shop / "churn").model
+    store = default_store(directory)
     how = {"register_as": "churn", "run_name": "r", "params": {}, "metrics": {}, "data_fingerprint": {}}
-    track(store, model, **how)
-    address = {"models": ["models:/churn@champion"], "store": store}
-    jobs.run(shop, tmp_path / "out", **address)
-    (run,) = published_runs(tmp_path / "out")
-    assert run.manifest["models"]["churn"]["source"] == "models:/churn/1"
-    assert run.manifest["models"]["churn"]["version"] == 1
-    assert jobs.run(shop, tmp_path / "out", **address).nothing_to_do
+    track(store, model, directory=directory, **how)
+    address = {"models": ["models:/churn@champion"], "directory": directory}
+    for as_of in ("2025-07-15", jobs.AS_OF):
+        jobs.run(shop, out, as_of=as_of, **address)
+    (first, second), (judged,) = published_runs(out), read_ledger(out).to_dict("records")
+    assert first.manifest["models"]["churn"]["source"] == "models:/churn/1"
+    assert second.manifest["models"]["churn"]["version"] == 1
+    assert jobs.run(shop, out, **address).nothing_to_do
+    recorded = MlflowClient(store.tracking_uri).search_runs(["1"])
+    told = {run.info.run_name: run.data for run in recorded}
+    assert len(recorded) == len(told) == 4
+    night = told[f"scores as of {jobs.AS_OF}"]
+    assert night.metrics["customers"] == second.customers
+    assert night.metrics["drift_psi_max"] == second.drift["psi"].max()
+    assert night.params["churn_model"] == "models:/churn/1"
+    assert told["churn of 2025-07-15, judged"].metrics["judged_brier"] == judged["brier"]
+
+
+def test_without_a_registered_model_nothing_is_recorded(shop: Path, tmp_path: Path) -> None:
+    jobs.run(shop, tmp_path / "out", directory=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
 
 
 def test_saving_a_bundle_again_changes_no_key(shop: Path, done: Path, tmp_path: Path) -> None:
