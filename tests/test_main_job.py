@@ -1,5 +1,6 @@
 """From a shop's log to models, scores, plan and report, and what each step leaves behind."""
 
+import dataclasses
 import html
 import logging
 import os
@@ -15,8 +16,10 @@ import pytest
 import crm_ml
 from crm_ml import scoring
 from crm_ml.cli.app import app, main
-from crm_ml.errors import ModelError, SchemaError
-from crm_ml.registry import default_store, load_bundle
+from crm_ml.cli.options import console
+from crm_ml.cli.tables import print_trained
+from crm_ml.errors import ModelError, SchemaError, TooEarlyError
+from crm_ml.registry import PendingRun, default_store, load_bundle
 
 AS_OF = "2024-11-01"
 MONEY = {"annual_discount_rate": 0.1, "margin": 0.3}
@@ -202,6 +205,17 @@ def test_training_again_makes_version_2_the_challenger(job, log, folder):
     for alias in ("champion", "challenger"):
         again = crm_ml.predict_churn(log, f"models:/churn@{alias}", as_of=AS_OF, store=default_store(folder))
         pd.testing.assert_series_equal(again["churn_probability"], job.scores["churn_probability"])
+    for name, first_day in (("churn", "2024-12-01"), ("clv", "2025-02-01")):
+        with pytest.raises(TooEarlyError, match=f"Judge from {first_day} "):
+            scoring.promote(log, name, as_of="2024-11-20", store=default_store(folder))
+
+
+def test_what_is_not_in_mlflow_yet_is_printed(job, folder, capsys):
+    kept = PendingRun(folder / "pending" / "20241101T000000.000000Z-9f2c", "no answer")
+    print_trained(console, dataclasses.replace(job.trained, clv_run=kept))
+    printed = capsys.readouterr().out
+    assert f"churn   models:/churn@champion is version 1; bundle {folder / 'churn'}" in printed
+    assert f"clv     not in MLflow yet, kept in {kept.dossier}: crm-ml sync records it" in printed
 
 
 def test_without_a_model_the_default_is_fitted_and_said_so(log, caplog):
