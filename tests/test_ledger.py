@@ -16,6 +16,7 @@ import pytest
 import crm_ml
 from crm_ml.errors import SchemaError
 from crm_ml.evaluation import calibration_bins, churn_metrics, value_metrics
+from crm_ml.events.keyed import keyed_ids
 from crm_ml.features import PersonalHorizon
 from crm_ml.features.feature import to_spec
 from crm_ml.registry.manifest import render_manifest, seal
@@ -198,7 +199,6 @@ def test_runs_stand_in_order_of_their_moment(tmp_path: Path) -> None:
 
 
 def test_hashed_identifiers_are_hashed_before_they_are_met(tmp_path: Path) -> None:
-    keyed = pytest.importorskip("crm_ml.events.keyed")
     scores = scores_at(AS_OF)
     folder = publish(tmp_path, AS_OF, scores)
     plain = judge_runs(log_of(), tmp_path, as_of="2025-12-01").iloc[0]
@@ -207,10 +207,11 @@ def test_hashed_identifiers_are_hashed_before_they_are_met(tmp_path: Path) -> No
     key = b"a key of at least thirty-two bytes, say"
     for path in folder.glob("*.parquet"):
         part = pq.read_table(path)
-        hidden = keyed.keyed_ids(part["customer_id"].combine_chunks().cast(pa.string()), key)
+        hidden = keyed_ids(part["customer_id"].combine_chunks().cast(pa.string()), key)
         pq.write_table(part.set_column(part.schema.get_field_index("customer_id"), "customer_id", hidden), path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    write_manifest(folder, manifest | {"hashed_ids": True})
+    files = {path.name: stated(path) for path in folder.glob("*.parquet")}
+    write_manifest(folder, manifest | {"hashed_ids": True, "files": files})
     assert len(judge_runs(log_of(), tmp_path, as_of="2025-12-01")) == 0
     with pytest.raises(SchemaError, match=r"of 2025-06-01-0123abcd, with \d+, it knows none.\nGive the log"):
         judge_runs(log_of(), tmp_path, as_of="2025-12-01", id_key=key[::-1])

@@ -15,7 +15,8 @@ import pytest
 
 import crm_ml
 from crm_ml import scoring
-from crm_ml.cli.app import app, main
+from crm_ml.cli import main
+from crm_ml.cli.app import app
 from crm_ml.cli.options import console
 from crm_ml.cli.tables import print_trained
 from crm_ml.errors import ModelError, SchemaError, TooEarlyError
@@ -229,29 +230,6 @@ def test_nobody_before_as_of_is_said(job, log):
         crm_ml.predict_churn(log, job.trained.churn, as_of="2023-01-01")
 
 
-def test_streamed_scores_equal_those_in_memory(job, log, tmp_path):
-    path = scoring.write_scores(
-        log, tmp_path / "out" / "scores.parquet", as_of=AS_OF, churn=job.trained.churn, clv=job.trained.clv, **MONEY
-    )
-    found = pd.read_parquet(path).set_index("customer_id").sort_index()
-    pd.testing.assert_frame_equal(found, job.scores[found.columns])
-    assert [file.name for file in path.parent.iterdir()] == ["scores.parquet"]
-
-
-def test_a_failed_stream_leaves_the_old_file_and_nothing_else(job, log, tmp_path, monkeypatch):
-    path = tmp_path / "scores.parquet"
-    path.write_bytes(b"yesterday")
-
-    def fail(*_, **__):
-        raise RuntimeError("disk full")
-
-    monkeypatch.setattr(job.trained.clv, "predict", fail)
-    with pytest.raises(RuntimeError, match="disk full"):
-        scoring.write_scores(log, path, as_of=AS_OF, churn=job.trained.churn, clv=job.trained.clv, **MONEY)
-    assert path.read_bytes() == b"yesterday"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_log_too_short_to_judge_is_refused(log):
     with pytest.raises(SchemaError, match="A backtest needs"):
         scoring.assess(log, as_of="2024-05-01")
@@ -269,12 +247,13 @@ def test_the_command_trains_scores_and_reports(files, job, tmp_path, capsys):
     models = ["--directory", str(tmp_path / "models")]
     app(["train", *files, *models], standalone_mode=False)
     assert "models:/churn@champion is version 1" in capsys.readouterr().out
-    app(["score", *files, *models, "--out", str(tmp_path / "scores.parquet")], standalone_mode=False)
-    found = pd.read_parquet(tmp_path / "scores.parquet").set_index("customer_id").sort_index()
+    both = ["--model", "models:/churn@champion", "--model", "models:/clv@champion"]
+    app(["score", *files, *models, *both, "--out", str(tmp_path / "scores")], standalone_mode=False)
+    found = scoring.read_scores(tmp_path / "scores")
     np.testing.assert_allclose(found["churn_probability"], job.scores["churn_probability"], rtol=0, atol=1e-12)
     page = tmp_path / "report.html"
     plan = ["--offer", "coupon:1:0.05", "--offer", "call:6:0.2", "--budget", "200"]
-    segments = ["--segments", str(job.policy_path)]
+    segments = ["--segments", str(job.policy_path), "--runs", str(tmp_path / "scores")]
     app(["report", *files, *models, *plan, *segments, "--out", str(page)], standalone_mode=False)
     told = page.read_text(encoding="utf-8")
     assert "Who to contact and why" in told
@@ -282,8 +261,8 @@ def test_the_command_trains_scores_and_reports(files, job, tmp_path, capsys):
 
 
 def test_the_command_ends_bad_input_with_its_message(files, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["crm-ml", "score", *files, "--out", "x", "--churn", str(tmp_path / "none")])
-    with pytest.raises(SystemExit, match="2"):
+    monkeypatch.setattr(sys, "argv", ["crm-ml", "score", *files, "--out", "x", "--model", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="4"):
         main()
     assert "ModelError" in capsys.readouterr().err
 

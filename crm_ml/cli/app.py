@@ -32,7 +32,7 @@ from crm_ml.cli.options import (
 )
 from crm_ml.cli.tables import print_job
 from crm_ml.decisions import Offer, allocate_budget
-from crm_ml.errors import BusyError, CrmError, DriftError, ModelError
+from crm_ml.errors import BusyError, CrmError, DriftError, ModelError, TooEarlyError
 from crm_ml.events import CustomerLog, load_sample
 
 if TYPE_CHECKING:
@@ -200,8 +200,8 @@ def main() -> None:
 
 
 def exit_code(error: CrmError | OSError) -> int:
-    """Return 3 where the drift gate closed, 4 for a model, 75 for a busy folder, 74 for the machine, otherwise 2."""
-    codes: dict[type[Exception], int] = {DriftError: 3, ModelError: 4, BusyError: 75, OSError: 74}
+    """Return 3 for the drift gate, 4 for a model, 74 for the machine, 75 where it is to be tried later, otherwise 2."""
+    codes: dict[type[Exception], int] = {DriftError: 3, ModelError: 4, OSError: 74, BusyError: 75, TooEarlyError: 75}
     return next((code for kind, code in codes.items() if isinstance(error, kind)), 2)
 
 
