@@ -47,13 +47,14 @@ def serve_shop(folder: Path) -> ServedShop:
     features.iloc[::7, 4] = float("nan")
     store = default_store(folder)
     shared: dict[str, Any] = {
+        "directory": folder,
         "run_name": "served",
         "params": {},
         "metrics": {},
         "data_fingerprint": log.fingerprint(as_of=AS_OF),
     }
     runs = [
-        track(store, earlier, register_as="churn", alias="earlier", **shared),
+        track(store, earlier, register_as="churn", **shared),
         track(store, churn, register_as="churn", **shared),
         track(store, clv, register_as="clv", setting_defaults=SETTINGS, **shared),
     ]

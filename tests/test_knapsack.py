@@ -117,7 +117,7 @@ def check(allocation, given: Options, limits: Limits) -> float:
 def test_bound_optimum_plan_on_all_assignments(kinds):
     rng = np.random.default_rng(11)
     shares = []
-    for case in range(84):
+    for case in range(60):
         given = random_case(
             rng, customers=int(rng.integers(1, 6)), offers=int(rng.integers(1, 4)), whole=bool(case % 2)
         )
@@ -181,7 +181,7 @@ def test_any_prices_bound_the_optimum():
 @pytest.mark.parametrize("whole", [False, True], ids=["continuous", "integers with ties"])
 def test_gain_never_falls_as_the_budget_grows(whole):
     rng = np.random.default_rng(13)
-    for _ in range(8):
+    for _ in range(5):
         given = random_case(rng, customers=int(rng.integers(1, 30)), offers=int(rng.integers(1, 5)), whole=whole)
         budgets = np.arange(25.0) if whole else np.sort(rng.uniform(0, given.costs.sum() / 2, 25))
         plans = [solve(given.costs, given.gains, float(budget)) for budget in budgets]

@@ -197,7 +197,7 @@ def test_the_moment_can_be_chosen(shop: Path, published: Path) -> None:
 def test_killed_at_random_moments_it_goes_on_and_gives_the_same(shop: Path, done: Path, tmp_path: Path) -> None:
     seconds, told = jobs.undisturbed(shop, tmp_path / "out")
     assert told["files"] == jobs.manifest(done)["files"]
-    for number, moment in enumerate(jobs.moments(5, seconds, seed=11)):
+    for number, moment in enumerate(jobs.moments(4, seconds, seed=11)):
         out = tmp_path / str(number)
         jobs.killed(shop, out, after=moment)
         assert len(published_runs(out)) in (0, 1)
@@ -263,10 +263,10 @@ def test_only_one_of_two_jobs_works_in_a_folder(shop: Path, tmp_path: Path) -> N
     with staging.alone(tmp_path / "out" / ".staging"), pytest.raises(BusyError, match="another one is at work"):
         jobs.run(shop, tmp_path / "out")
     assert published_runs(tmp_path / "out") == []
-    racing = [jobs.spawn(shop, tmp_path / "race") for _ in range(3)]
+    racing = [jobs.spawn(shop, tmp_path / "race") for _ in range(2)]
     for process in racing:
         process.join()
-    assert sorted(process.exitcode for process in racing) == [0, 1, 1]
+    assert sorted(process.exitcode for process in racing) == [0, 1]
     assert len(published_runs(tmp_path / "race")) == 1
 
 

@@ -51,7 +51,7 @@ class Found(AbstractFileSystem):  # type: ignore[misc]  # fsspec counts as untyp
     def __init__(self, name: str, files: Mapping[str, Any]) -> None:
         super().__init__()
         self.protocol = name
-        self._files, self._found_at = files, dt.datetime.now(dt.UTC)
+        self._files = files
 
     def _held(self, path: str) -> Any:
         held = self._files.get(path.partition("://")[2] or path)
@@ -77,4 +77,4 @@ class Found(AbstractFileSystem):  # type: ignore[misc]  # fsspec counts as untyp
 
     def modified(self, _: str) -> dt.datetime:
         """Return when the files were found; DuckDB wants to know."""
-        return self._found_at
+        return dt.datetime.fromtimestamp(0, dt.UTC)
