@@ -1,7 +1,7 @@
 # The environment is built once, by whichever target needs it first, and again when what it is made from changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types notebooks pictures check benchmarks bench-features bench-churn bench-budget bench-timing clean
+.PHONY: help install demo test lint types notebooks pictures check benchmarks bench-features bench-churn bench-budget bench-timing bench-nightly clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON :=
@@ -29,8 +29,9 @@ types: $(ENVIRONMENT)  ## Check types
 
 notebooks: $(ENVIRONMENT)  ## Execute every notebook, keeping nothing
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-	IPYTHONDIR="$$out/ipython" PYDEVD_DISABLE_FILE_VALIDATION=1 \
-	.venv/bin/jupyter-nbconvert --execute --to notebook --output-dir "$$out" notebooks/*.ipynb
+	export IPYTHONDIR="$$out/ipython" PYDEVD_DISABLE_FILE_VALIDATION=1 OMP_NUM_THREADS=1 && \
+	printf '%s\n' notebooks/*.ipynb | \
+	xargs -P 2 -n 1 .venv/bin/jupyter-nbconvert --execute --to notebook --output-dir "$$out"
 
 pictures: $(ENVIRONMENT)  ## Regenerate the README's pictures from the demo (takes two minutes, needs Chromium)
 	@PYTHONPATH=tests .venv/bin/python tests/pictures.py notebooks/pictures
@@ -67,6 +68,10 @@ bench-budget: $(ENVIRONMENT)  ## Print the plan at scale, experiments under repe
 
 bench-timing: $(ENVIRONMENT)  ## Print how often the next purchase came within its interval, beside simpler ways
 	@PYTHONPATH=. .venv/bin/python tests/benchmarks/next_purchase.py
+
+bench-nightly: $(ENVIRONMENT)  ## Print the nightly job at one and ten million customers, and what became of it in bad nights
+	@export PYTHONPATH=.:tests && \
+	for table in nightly faults; do .venv/bin/python tests/benchmarks/$$table.py || exit; echo; done
 
 clean:  ## Remove the environment, caches and builds; models/ stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -20,7 +20,7 @@ from crm_ml.events.keyed import keyed_ids
 from crm_ml.features import PersonalHorizon
 from crm_ml.features.feature import to_spec
 from crm_ml.registry.manifest import render_manifest, seal
-from crm_ml.scoring.published.ledger import judge_runs, read_ledger
+from crm_ml.scoring.published.ledger import judge_runs, read_calibration, read_ledger
 from crm_ml.scoring.published.outcome import hash_edges
 
 AS_OF = pd.Timestamp("2025-06-01", tz="UTC")
@@ -121,6 +121,9 @@ def test_the_record_holds_the_calibration_bins(tmp_path: Path) -> None:
     left = ~bought_within(30, scores.index)
     expected = calibration_bins(left.astype(float), scores["churn_probability"])
     found = pd.DataFrame(record["bins"])
+    told = read_calibration(tmp_path).set_index("predictor")
+    assert set(told.index) == {"2025-06-01, 30 days", "2025-06-01, 60 days"}
+    pd.testing.assert_frame_equal(told.loc["2025-06-01, 30 days"].reset_index(drop=True), found)
     assert found["customers"].sum() == len(scores)
     np.testing.assert_allclose(found["predicted"], expected["predicted"], rtol=2e-2)
     np.testing.assert_allclose(found["customers"], expected["customers"], atol=2)

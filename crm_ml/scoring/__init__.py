@@ -7,7 +7,14 @@ from crm_ml.scoring.main_job import MainJob, run_main_job
 from crm_ml.scoring.nightly import ScoringJob, run_scoring_job
 from crm_ml.scoring.predict import predict_churn, predict_clv, score_customers
 from crm_ml.scoring.promotion import Promotion, promote
-from crm_ml.scoring.published import PublishedRun, judge_runs, published_runs, read_ledger, read_scores
+from crm_ml.scoring.published import (
+    PublishedRun,
+    judge_runs,
+    published_runs,
+    read_calibration,
+    read_ledger,
+    read_scores,
+)
 from crm_ml.scoring.review import write_review
 from crm_ml.scoring.training import Trained, train
 
@@ -26,6 +33,7 @@ __all__ = [
     "predict_clv",
     "promote",
     "published_runs",
+    "read_calibration",
     "read_ledger",
     "read_scores",
     "run_main_job",

@@ -19,7 +19,7 @@ from crm_ml.scoring.published.runs import PublishedRun, published_runs
 from crm_ml.scoring.published.shelf import Shelf
 from crm_ml.scoring.published.tallies import ChurnTally, ValueTally
 
-__all__ = ["judge_runs", "read_ledger"]
+__all__ = ["judge_runs", "read_calibration", "read_ledger"]
 
 JUDGED = "judged"
 CHURN, CLV = "churn", "clv"
@@ -73,19 +73,42 @@ def read_ledger(out: str | Path | Shelf) -> pd.DataFrame:
         version), ``scored`` (customers of the run that the log knows), ``unknown`` (those it does not), ``customers``
         (judged). Of churn ``churned``, ``predicted`` (shares) and the measures of `crm_ml.evaluation.churn_metrics`;
         of value ``expected_purchases`` and ``purchases``, ``expected_spend`` and ``spend``, their ratios
-        ``purchases_ratio`` and ``spend_ratio`` (expected over actual), ``top_decile_capture``. The files in
-        ``judged/`` have the calibration bins as well.
+        ``purchases_ratio`` and ``spend_ratio`` (expected over actual), ``top_decile_capture``. The calibration
+        bins are in `read_calibration`.
     """
-    shelf = out if isinstance(out, Shelf) else Shelf(out)
-    names = [name for name in shelf.names(JUDGED) if not name.startswith(".")]
-    records = [json.loads(shelf.read(f"{JUDGED}/{name}")) for name in names]
-    found = pd.DataFrame([{k: v for k, v in record.items() if k != "bins"} for record in records])
+    found = pd.DataFrame([{k: v for k, v in record.items() if k != "bins"} for record in _records(out)])
     if not len(found):
         return pd.DataFrame(columns=["run", "prediction", "as_of", "judged_as_of", "horizon_days"])
     for column in ("as_of", "judged_as_of"):
         found[column] = pd.to_datetime(found[column], utc=True)
     found["horizon_days"] = found["horizon_days"].astype(np.float64)
     return found.sort_values(["as_of", "run", "prediction", "horizon_days"], ignore_index=True)
+
+
+def read_calibration(out: str | Path | Shelf) -> pd.DataFrame:
+    """Return the calibration of every judged run's churn probabilities, bin by bin, for `CalibrationDisplay`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `crm_ml.evaluation.calibration_bins` and ``predictor``: the run's day and the horizon.
+    """
+    frames = [
+        pd.DataFrame(record["bins"]).assign(predictor=f"{record['as_of'][:10]}, {_length(record['horizon_days'])}")
+        for record in _records(out)
+        if "bins" in record
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["predictor"])
+
+
+def _length(horizon_days: float | None) -> str:
+    return "own horizons" if horizon_days is None else f"{horizon_days:g} days"
+
+
+def _records(out: str | Path | Shelf) -> list[dict[str, Any]]:
+    shelf = out if isinstance(out, Shelf) else Shelf(out)
+    names = [name for name in shelf.names(JUDGED) if not name.startswith(".")]
+    return [json.loads(shelf.read(f"{JUDGED}/{name}")) for name in names]
 
 
 def _predictions(run: PublishedRun) -> list[Prediction]:
