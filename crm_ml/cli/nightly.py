@@ -93,7 +93,7 @@ def score(
 @contextmanager
 def _events() -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Show what happens: as a bar on a terminal, elsewhere as JSON lines on standard output."""
-    if not console.is_terminal:
+    if not sys.stdout.isatty():
         yield lambda event: print(json.dumps(event), file=sys.stdout, flush=True)  # noqa: T201  # for machines
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

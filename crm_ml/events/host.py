@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import weakref
@@ -49,7 +50,8 @@ class LocalHost:
         self.folder = tempfile.mkdtemp(prefix="crm_ml_", dir=scratch)
         self._cleanup = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.connection = duckdb.connect(":memory:")
-        self.connection.execute("SET enable_progress_bar = false")
+        with contextlib.suppress(duckdb.InvalidInputException):  # in Jupyter without widgets there is none
+            self.connection.execute("SET enable_progress_bar = false")
         # A query never fetches code: what DuckDB needs is part of its package.
         self.connection.execute("SET autoinstall_known_extensions = false; SET autoload_known_extensions = false")
         known = self.connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()

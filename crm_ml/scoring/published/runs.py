@@ -23,7 +23,7 @@ __all__ = ["FORMAT", "PublishedRun", "published_runs", "read_scores"]
 FORMAT = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PublishedRun:
     """Scores of everyone at one moment.
 
@@ -56,6 +56,10 @@ class PublishedRun:
             return None
         found = pd.DataFrame.from_dict(stated, orient="index").rename_axis("column")
         return found.astype({name: float for name in found.columns if name not in ("shifted", "why")})
+
+    def __repr__(self) -> str:
+        """Return a line that says what the run is."""
+        return f"PublishedRun({self.name}: {self.customers:,} customers as of {self.as_of})"
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the scores of each bucket of customers in order, empty where nobody of it was scored.
