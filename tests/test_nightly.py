@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -257,6 +258,27 @@ def test_leavings_of_other_jobs_and_of_killed_processes_are_removed(shop: Path, 
     (other / "part").write_bytes(b"x")
     jobs.run(shop, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / ".staging").iterdir()] == [".lock"]
+
+
+def test_a_folder_for_unfinished_work_keeps_what_else_is_in_it(shop: Path, done: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "work" / "mine" / "file"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"x")
+    jobs.run(shop, tmp_path / "out", work=tmp_path / "work")
+    assert mine.read_bytes() == b"x"
+    assert [path.name for path in (tmp_path / "work" / ".staging").iterdir()] == [".lock"]
+    pd.testing.assert_frame_equal(read_scores(tmp_path / "out"), read_scores(done), check_exact=True)
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no second file system to work on")  # noqa: S108
+def test_unfinished_work_may_lie_on_another_file_system(shop: Path, done: Path, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == tmp_path.stat().st_dev:
+            pytest.skip("both folders are on one file system")
+        jobs.run(shop, tmp_path / "out", work=elsewhere)
+    (run,) = published_runs(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [run.name]
+    pd.testing.assert_frame_equal(read_scores(tmp_path / "out"), read_scores(done), check_exact=True)
 
 
 def test_only_one_of_two_jobs_works_in_a_folder(shop: Path, tmp_path: Path) -> None:

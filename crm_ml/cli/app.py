@@ -154,7 +154,7 @@ def report(
     )
 
     policy = None if segments is None else SegmentPolicy.from_toml(segments.read_text(encoding="utf-8"))
-    store = default_store(directory)
+    store, published = default_store(directory), [] if runs is None else published_runs(runs)
     with progress() as step:
         log = open_log(transactions, interactions, column, memory_limit, timezone, on_invalid)
         assessment = assess(log, as_of=as_of, horizon_days=horizon_days, on_step=step)
@@ -185,7 +185,7 @@ def report(
             currency=currency,
             value_horizon_days=value_horizon_days,
             ledger=None if runs is None else read_ledger(runs),
-            drift=None if runs is None else published_runs(runs)[-1].drift,
+            drift=published[-1].drift if published else None,
         )
     console.print(f"report  {path}")
 

@@ -53,7 +53,7 @@ def score(
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="Publish although customers have shifted since training.")
     ] = False,
-    work: Annotated[Path | None, typer.Option(help="Folder for unfinished work, by default in the output's.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder for unfinished work, by default the output's.")] = None,
     directory: Directory = Path("models"),
 ) -> None:
     """Publish every customer's scores, whole or not at all; run again after a kill, it goes on where it was.

@@ -31,6 +31,7 @@ from crm_ml.scoring.scorer import CUSTOMERS_AT_A_TIME, Scorer
 
 __all__ = ["ScoringJob", "run_scoring_job"]
 
+STAGING = ".staging"
 STATED_OF_FILES = ("bucket", "rows", "bytes", "sha256")
 
 OnEvent = Callable[[Mapping[str, Any]], None]
@@ -92,7 +93,8 @@ def run_scoring_job(
     id_key : key by which every ``customer_id`` is replaced with a pseudonym, see `crm_ml.events.keyed_ids`.
     accept_drift : whether to publish although customers have shifted since the churn model's training; see
         `crm_ml.evaluation.drift`. What was scored before the gate closed is not scored again.
-    work : folder on this machine for unfinished work, about as large as the log; by default ``.staging`` in `out`.
+    work : folder on this machine that gets the folder ``.staging`` for unfinished work, about as large as the log; by
+        default `out`.
     store : where MLflow addresses are looked up, by default `crm_ml.registry.default_store(directory)`. Where a model
         comes from there, the run is recorded there, and so is what became of earlier ones.
     directory : what MLflow does not take is kept in its folder ``pending``; see `crm_ml.registry.sync`.
@@ -256,10 +258,10 @@ def _published(shelf: Shelf, request: Request) -> PublishedRun | None:
 
 def _work_folder(shelf: Shelf, work: str | Path | None) -> Path:
     if work is not None:
-        return Path(work)
+        return Path(work, STAGING)
     if shelf.folder is None:
         raise SchemaError("`work` must name a folder on this machine where `out` is on another file system.")
-    return shelf.folder / ".staging"
+    return shelf.folder / STAGING
 
 
 def _told(on_event: OnEvent) -> Callable[..., None]:

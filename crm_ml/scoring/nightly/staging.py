@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from crm_ml.scoring.nightly.request import Request
 from crm_ml.scoring.published.shelf import write_durably
 
 __all__ = ["Staging", "alone"]
+
+_NAMED = re.compile("[0-9a-f]{16}")
+"""A job's folder: the beginning of its key."""
 
 
 @contextlib.contextmanager
@@ -66,7 +70,7 @@ class Staging:
     def of(cls, work: Path, key: str) -> Staging:
         """Return the job's folder, all leavings of other jobs and of killed processes removed."""
         folder = work / key[:16]
-        for left in (path for path in work.iterdir() if path.is_dir() and path != folder):
+        for left in (path for path in work.iterdir() if _NAMED.fullmatch(path.name) and path != folder):
             shutil.rmtree(left)
         for made in (folder / "run", folder / "notes"):
             made.mkdir(parents=True, exist_ok=True)

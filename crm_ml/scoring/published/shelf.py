@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ class Shelf:
             self._upload(run, name)
             return
         try:
-            os.rename(run, self.folder / name)
+            os.rename(self._near(run, self.folder, name), self.folder / name)
         except OSError as error:
             if not (self.folder / name).exists():
                 raise
@@ -76,6 +77,16 @@ class Shelf:
                 "of this job.\nMove it away, and run the job again."
             ) from error
         _flush(self.folder)
+
+    @staticmethod
+    def _near(run: Path, folder: Path, name: str) -> Path:
+        """Return the run, copied where it lies on another file system, which a rename cannot cross."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if run.stat().st_dev == folder.stat().st_dev:
+            return run
+        copy = folder / f".{name}.partial"
+        shutil.rmtree(copy, ignore_errors=True)
+        return shutil.copytree(run, copy)
 
     def _upload(self, run: Path, name: str) -> None:
         files = sorted(path.name for path in run.iterdir())
