@@ -19,7 +19,7 @@ from crm_ml.evaluation import calibration_bins, churn_metrics, value_metrics
 from crm_ml.events.keyed import keyed_ids
 from crm_ml.features import PersonalHorizon
 from crm_ml.features.feature import to_spec
-from crm_ml.registry.manifest import render_manifest, seal
+from crm_ml.registry.manifest import sealed
 from crm_ml.scoring.published.ledger import judge_runs, read_calibration, read_ledger
 from crm_ml.scoring.published.outcome import hash_edges
 
@@ -81,8 +81,8 @@ def stated(path: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    unsealed = {name: value for name, value in manifest.items() if name != "sha256"} | {"format": 1}
-    (folder / "manifest.json").write_bytes(render_manifest({**unsealed, "sha256": seal(unsealed)}))
+    facts = {name: value for name, value in manifest.items() if name != "sha256"} | {"format": 1}
+    (folder / "manifest.json").write_bytes(sealed(facts))
 
 
 def bought_within(days: pd.Series | float, names: pd.Index, as_of: pd.Timestamp = AS_OF) -> np.ndarray:

@@ -165,7 +165,7 @@ def test_a_damaged_file_is_not_read(published: Path, change: str) -> None:
 def test_a_damaged_manifest_is_not_passed_over(published: Path, content: bytes) -> None:
     (file,) = published.glob(f"*/{MANIFEST}")
     file.write_bytes(content)
-    with pytest.raises(OutputError, match="it is not a sealed manifest"):
+    with pytest.raises(OutputError, match="its seal does not match"):
         read_scores(published)
 
 

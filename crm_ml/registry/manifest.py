@@ -26,6 +26,8 @@ __all__ = [
     "plain",
     "render_manifest",
     "seal",
+    "sealed",
+    "unsealed",
 ]
 
 MANIFEST: Final = "manifest.json"
@@ -163,6 +165,25 @@ def _is_well_formed(manifest: Mapping[str, Any]) -> bool:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def sealed(facts: Mapping[str, object]) -> bytes:
+    """Give the bytes of a manifest with its seal.
+
+    >>> unsealed(sealed({"format": 1})), unsealed(sealed({"format": 1}).replace(b"1", b"2"))
+    ({'format': 1}, None)
+    """
+    return render_manifest({**facts, "sha256": seal(facts)})
+
+
+def unsealed(content: bytes) -> dict[str, Any] | None:
+    """Read what :func:`sealed` gave; None where it is anything else."""
+    try:
+        facts = json.loads(content)
+        stated = facts.pop("sha256")
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return None
+    return facts if stated == seal(facts) else None
 
 
 def seal(unsealed: Mapping[str, object]) -> str:

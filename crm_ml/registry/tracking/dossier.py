@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -25,7 +24,7 @@ import pandas as pd
 from crm_ml.errors import ModelError
 from crm_ml.registry.bundle import save_bundle
 from crm_ml.registry.kinds import StorableModel
-from crm_ml.registry.manifest import MANIFEST, plain, render_manifest, seal
+from crm_ml.registry.manifest import MANIFEST, plain, sealed, unsealed
 from crm_ml.registry.tracking.evidence import Figure, write_files
 
 __all__ = ["PENDING", "Dossier", "ModelPart", "only_one", "pending_dossiers", "read_dossier", "remove", "write_dossier"]
@@ -124,7 +123,7 @@ def write_dossier(
             save_bundle(part.model, fresh / _BUNDLE, metadata=part.metadata)
         fresh.mkdir(exist_ok=True)
         manifest = {**facts, "files": _sums(fresh)}
-        (fresh / MANIFEST).write_bytes(render_manifest({**manifest, "sha256": seal(manifest)}))
+        (fresh / MANIFEST).write_bytes(sealed(manifest))
         os.rename(fresh, shelf / fresh.name)
     return shelf / fresh.name
 
@@ -138,12 +137,10 @@ def read_dossier(folder: Path) -> Dossier:
         A byte of it is not what was written.
     """
     try:
-        stated = json.loads((folder / MANIFEST).read_bytes())
-        sealed, files = stated.pop("sha256"), stated["files"]
-        whole = stated["format"] == FORMAT and sealed == seal(stated) and files == _sums(folder)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        whole = False
-    if not whole:
+        stated = unsealed((folder / MANIFEST).read_bytes())
+    except OSError:
+        stated = None
+    if stated is None or stated.get("format") != FORMAT or stated["files"] != _sums(folder):
         raise ModelError(
             f"A dossier must be as this crm_ml wrote it. '{folder}' is not.\n"
             "Restore it from a copy, or remove the folder: what it held is then not recorded."

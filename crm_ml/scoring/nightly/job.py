@@ -19,7 +19,7 @@ from crm_ml.events.log import CustomerLog
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.panels.panel import nobody_bought
 from crm_ml.registry import StorableModel, Store, default_store
-from crm_ml.registry.manifest import plain, render_manifest, seal
+from crm_ml.registry.manifest import plain, sealed
 from crm_ml.scoring.nightly.gate import close_gate, counted, shifts_since_training
 from crm_ml.scoring.nightly.recording import record_judgements, record_run
 from crm_ml.scoring.nightly.request import Paths, Request
@@ -230,7 +230,7 @@ def _publish(
             note["file"]: {name: note[name] for name in ("bucket", "rows", "bytes", "sha256")} for note in filled
         },
     }
-    write_durably(staging.run / MANIFEST, render_manifest({**manifest, "sha256": seal(manifest)}))
+    write_durably(staging.run / MANIFEST, sealed(manifest))
     shelf.publish(staging.run, request.name)
     return PublishedRun(shelf, request.name, manifest)
 

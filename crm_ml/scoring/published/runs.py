@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from crm_ml.errors import OutputError
 from crm_ml.events.clock import Moment, moment, stamp
-from crm_ml.registry.manifest import seal
+from crm_ml.registry.manifest import unsealed
 from crm_ml.scoring.published.shelf import MANIFEST, Shelf
 
 __all__ = ["FORMAT", "PublishedRun", "published_runs", "read_scores"]
@@ -136,18 +135,14 @@ def read_scores(out: str | Path, *, as_of: Moment | None = None) -> pd.DataFrame
 
 
 def _manifest(content: bytes, name: str) -> Mapping[str, Any]:
-    try:
-        manifest = json.loads(content)
-        stated = manifest.pop("sha256")
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise _altered(name, MANIFEST, "it is not a sealed manifest") from error
-    if stated != seal(manifest):
+    manifest = unsealed(content)
+    if manifest is None:
         raise _altered(name, MANIFEST, "its seal does not match its content")
     if manifest["format"] != FORMAT:
         raise OutputError(
             f"A run must be of format {FORMAT}; {name!r} is of {manifest['format']!r}.\nRead it with a newer crm_ml."
         )
-    return dict(manifest)
+    return manifest
 
 
 def _altered(run: str, file: str, evidence: str) -> OutputError:
