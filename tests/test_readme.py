@@ -60,6 +60,7 @@ def test_the_readme_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Monk
     blocks = python_blocks(README.read_text(encoding="utf-8"))
     assert any(block.output for block in blocks), "the README shows no python block with its output"
     monkeypatch.chdir(tmp_path)
+    Path("data").symlink_to(README.parent / "data")
     run_blocks(blocks, source="README.md")
 
 
