@@ -360,6 +360,9 @@ def test_an_unprivileged_stranger_with_a_read_only_home_logs_loads_and_hears_not
     if os.getuid() == 0:
         if not (setpriv := shutil.which("setpriv")):
             pytest.skip("root needs setpriv (util-linux) to become another user")
+        packages = Path(np.__file__).parents[1]
+        if not all(folder.stat().st_mode & 0o001 for folder in [packages, *packages.parents]):
+            pytest.skip("the environment lies where no other user may look")
         # The right to read is kept, as the interpreter may lie in root's home.
         kept = "-all,+dac_read_search"
         command = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
