@@ -227,6 +227,14 @@ def test_a_malformed_manifest_is_refused(bundle: Path, changes: dict[str, object
         load_bundle(bundle)
 
 
+@pytest.mark.usefixtures("unparsed")
+def test_trees_of_a_newer_xgboost_are_refused(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    reseal(bundle, libraries=manifest["libraries"] | {"xgboost": "99.1.0"})
+    with pytest.raises(ModelError, match=r"at least as new as the one that wrote them\. 99\.1\.0 did"):
+        load_bundle(bundle)
+
+
 def test_an_unknown_kind_names_the_nearest(bundle: Path) -> None:
     reseal(bundle, kind="chrun")
     with pytest.raises(ModelError, match=r"Found 'chrun', known: \['churn', 'clv', 'panel_value'\]; nearest: 'churn'"):

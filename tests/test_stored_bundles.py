@@ -6,12 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.version import Version
 
 import crm_ml
 from crm_ml.errors import ModelError
@@ -34,8 +36,16 @@ def test_this_version_and_every_kind_are_among_them() -> None:
     assert ours == {"churn", "clv_beta_geo", "clv_pareto_nbd", "panel_value"}
 
 
+def skip_trees_of_a_newer_xgboost(path: Path) -> None:
+    wrote = json.loads((path / BUNDLE_IN_MODEL / "manifest.json").read_bytes())
+    newer = Version(wrote["libraries"]["xgboost"]) > Version(version("xgboost"))
+    if newer and any(name.endswith(".ubj") for name in wrote["files"]):
+        pytest.skip("trees of a newer XGBoost are refused")
+
+
 @pytest.mark.parametrize("path", MODELS, ids=NAMES)
 def test_a_bundle_answers_what_it_answered(path: Path) -> None:
+    skip_trees_of_a_newer_xgboost(path)
     settings = json.loads(path.with_name(f"{path.name}_settings.json").read_text())
     model = load_bundle(path / BUNDLE_IN_MODEL).model
     expected = stored(path, "scores")
@@ -48,6 +58,7 @@ def test_a_bundle_answers_what_it_answered(path: Path) -> None:
 def test_mlflow_loads_it_and_answers_the_same(path: Path) -> None:
     import mlflow.pyfunc
 
+    skip_trees_of_a_newer_xgboost(path)
     expected = stored(path, "scores")
     found = mlflow.pyfunc.load_model(str(path), suppress_warnings=True).predict(stored(path, "inputs"))
     np.testing.assert_allclose(found[list(expected)], expected, **CLOSE)

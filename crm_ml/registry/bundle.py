@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import tempfile
 from collections.abc import Mapping
@@ -113,8 +114,8 @@ def load_bundle(path: str | Path) -> Bundle:
     ------
     ModelError
         When the directory or its manifest is missing, the manifest is altered or of an unknown schema,
-        a file is missing, unlisted, truncated or altered, a name leads out of the bundle, or a link
-        stands in for a file.
+        a file is missing, unlisted, truncated or altered, a name leads out of the bundle, a link stands in
+        for a file, or a newer XGBoost than this one wrote it.
     """
     root = Path(path)
     if not (root / MANIFEST).is_file():
@@ -126,6 +127,8 @@ def load_bundle(path: str | Path) -> Bundle:
     present = _regular_files(root)
     manifest = parse_manifest((root / MANIFEST).read_bytes())
     check_names(manifest, present - {MANIFEST})
+    if any(name.endswith(".ubj") for name in manifest["files"]):
+        _check_xgboost(manifest["libraries"]["xgboost"])
     files: dict[str, bytes] = {}
     for name, entry in manifest["files"].items():
         size = (root / name).stat().st_size
@@ -133,6 +136,20 @@ def load_bundle(path: str | Path) -> Bundle:
         check_content(name, entry, files[name], size=size)
     model = model_class(manifest["kind"]).from_files(files)
     return Bundle(model, manifest["crm_ml"], manifest["libraries"], manifest["metadata"])
+
+
+def _check_xgboost(wrote: str) -> None:
+    """Refuse trees of a newer XGBoost: 3.0 reads those of 3.2 without a word, and scores wrong."""
+    here = importlib.metadata.version("xgboost")
+    if _release(wrote) > _release(here):
+        raise ModelError(
+            f"Trees must be read by an XGBoost at least as new as the one that wrote them. {wrote} did, this is {here}.\n"
+            "Upgrade xgboost."
+        )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".")[:2])
 
 
 def _swap(fresh: Path, target: Path, *, aside: Path) -> None:
