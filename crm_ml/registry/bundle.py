@@ -143,7 +143,8 @@ def _check_xgboost(wrote: str) -> None:
     here = importlib.metadata.version("xgboost")
     if _release(wrote) > _release(here):
         raise ModelError(
-            f"Trees must be read by an XGBoost at least as new as the one that wrote them. {wrote} did, this is {here}.\n"
+            f"Trees must be read by an XGBoost at least as new as the one that wrote them. {wrote} did, this is "
+            f"{here}.\n"
             "Upgrade xgboost."
         )
 
