@@ -49,7 +49,7 @@ def started(folder: Path, as_of: pd.Timestamp, **how: Any) -> FeatureState:
     return FeatureState.start(CustomerLog(BOUGHT, ACTED, **how), folder / "start", as_of=as_of, features=EVERYTHING)
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(steps=st.lists(st.integers(1, 90 * 24), min_size=1, max_size=5), n_buckets=st.integers(1, 5))
 def test_day_by_day_is_all_at_once(steps: list[int], n_buckets: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("states")

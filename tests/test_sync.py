@@ -124,10 +124,7 @@ def assert_recorded_once(store: Store, name: str, folder: Path) -> None:
     [
         ("GET ", False),  # at the first request
         ("POST /api/2.0/mlflow/runs/create", True),
-        ("POST /api/2.0/mlflow/logged-models", True),
         ("MLmodel", False),
-        ("POST /api/2.0/mlflow/runs/log-batch", False),
-        ("POST /api/2.0/mlflow/model-versions/create", False),
         ("POST /api/2.0/mlflow/model-versions/create", True),
         ("POST /api/2.0/mlflow/registered-models/alias", True),
         ("POST /api/2.0/mlflow/runs/update", True),
