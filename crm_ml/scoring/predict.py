@@ -16,8 +16,9 @@ from crm_ml.errors import SchemaError, out_of_range
 from crm_ml.events.clock import Moment
 from crm_ml.events.log import CustomerLog
 from crm_ml.features.panels.panel import nobody_bought
+from crm_ml.features.panels.sweep import ROWS_PER_PART
 from crm_ml.registry import Store, resolve
-from crm_ml.scoring.scorer import CUSTOMERS_AT_A_TIME, Scorer
+from crm_ml.scoring.scorer import Scorer
 
 __all__ = ["predict_churn", "predict_clv", "score_customers"]
 
@@ -145,7 +146,7 @@ def score_customers(
 
 def _scores(log: CustomerLog, scorer: Scorer) -> pd.DataFrame:
     """Return everyone's scores in order of customer."""
-    frames = log.map(lambda bucket: scorer(bucket).scores, at_most=CUSTOMERS_AT_A_TIME)
+    frames = log.map(lambda bucket: scorer(bucket).scores, at_most=ROWS_PER_PART)
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         raise nobody_bought(log, scorer.as_of, what="Scores")

@@ -20,10 +20,7 @@ from crm_ml.features.feature_set import FeatureSet
 from crm_ml.features.panels.panel import feature_frame
 from crm_ml.features.panels.sweep import Sweep
 
-__all__ = ["CUSTOMERS_AT_A_TIME", "Scored", "Scorer", "churn_scores", "clv_scores"]
-
-CUSTOMERS_AT_A_TIME = 120_000
-"""That one thread scores; more would only take memory."""
+__all__ = ["Scored", "Scorer", "churn_scores", "clv_scores"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from crm_ml.events.keyed import keyed_ids
 from crm_ml.events.log import CustomerLog
 from crm_ml.events.reading.contract import INTERACTIONS, TRANSACTIONS
 from crm_ml.features.panels.panel import nobody_bought
+from crm_ml.features.panels.sweep import ROWS_PER_PART
 from crm_ml.registry import StorableModel, Store, default_store
 from crm_ml.registry.manifest import plain, sealed
 from crm_ml.scoring.nightly.gate import close_gate, counted, shifts_since_training
@@ -27,7 +28,7 @@ from crm_ml.scoring.nightly.staging import Staging, alone
 from crm_ml.scoring.published.ledger import judge_runs, read_ledger
 from crm_ml.scoring.published.runs import FORMAT, PublishedRun, published_runs
 from crm_ml.scoring.published.shelf import MANIFEST, Shelf, write_durably
-from crm_ml.scoring.scorer import CUSTOMERS_AT_A_TIME, Scorer
+from crm_ml.scoring.scorer import Scorer
 
 __all__ = ["ScoringJob", "run_scoring_job"]
 
@@ -197,8 +198,8 @@ def _compare(
 
 def _pieces(log: CustomerLog, number: int, *, interactions: bool) -> Iterator[Bucket]:
     bucket = log.bucket(number, interactions=interactions)
-    for begin in range(0, len(bucket.customer_id), CUSTOMERS_AT_A_TIME):
-        yield bucket.of_customers(begin, min(begin + CUSTOMERS_AT_A_TIME, len(bucket.customer_id)))
+    for begin in range(0, len(bucket.customer_id), ROWS_PER_PART):
+        yield bucket.of_customers(begin, min(begin + ROWS_PER_PART, len(bucket.customer_id)))
 
 
 def _named(scores: pd.DataFrame, id_key: bytes | None) -> pd.DataFrame:
